@@ -1,0 +1,224 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"kinopod/shared/magnet"
+	"kinopod/shared/network"
+	"kinopod/shared/video"
+)
+
+// Methods is what a viewer, an uploader or an administrator asks of a pod. Who
+// asks travels in the context at the pod, and in the cookie at the client.
+type Methods interface {
+	// Pod says what this pod is and what it allows.
+	Pod(ctx context.Context) (Pod, error)
+
+	// Login begins a session.
+	Login(ctx context.Context, in Credentials) (Session, error)
+	// Register makes an account and begins a session, as the pod's policy allows.
+	Register(ctx context.Context, in Registration) (Session, error)
+	// Logout ends the session of the caller.
+	Logout(ctx context.Context) error
+	// Me is the caller's account; CodeUnauthorized without a session.
+	Me(ctx context.Context) (User, error)
+	// ChangePassword sets a new password and ends the caller's other sessions.
+	ChangePassword(ctx context.Context, in PasswordChange) error
+	// Sessions lists where the caller is logged in, the newest first.
+	Sessions(ctx context.Context) ([]SessionInfo, error)
+	// EndSession ends one of the caller's sessions by SessionInfo.ID.
+	EndSession(ctx context.Context, id string) error
+	// CreateInvite makes a link with which one person may register (moderators).
+	CreateInvite(ctx context.Context) (Invite, error)
+
+	// Videos lists videos, the newest first.
+	Videos(ctx context.Context, q VideosQuery) (VideoPage, error)
+	// Video is one video.
+	Video(ctx context.Context, id video.ID) (Video, error)
+	// EditVideo changes what is said of a video, or of an upload under way. Only
+	// its uploader and moderators may.
+	EditVideo(ctx context.Context, id video.ID, in VideoEdit) (Video, error)
+	// SetThumbnail sets the picture of a video, or of an upload under way.
+	SetThumbnail(ctx context.Context, id video.ID, webp []byte) error
+	// RemoveVideo removes a video everywhere.
+	RemoveVideo(ctx context.Context, id video.ID) error
+
+	// Uploads lists the caller's unfinished uploads, the newest first.
+	Uploads(ctx context.Context) ([]Upload, error)
+}
+
+// Pod is what a pod says of itself.
+type Pod struct {
+	Name         string       `json:"name"`
+	Host         network.Host `json:"host"`
+	Version      string       `json:"version"`
+	Registration string       `json:"registration"` // "closed", "invite" or "open"
+	Limits       PodLimits    `json:"limits"`
+}
+
+// PodLimits are limits that a client should know beforehand; 0 is none.
+type PodLimits struct {
+	UploadBytes      int64 `json:"uploadBytes"`
+	QuotaBytes       int64 `json:"quotaBytes"` // of a new account
+	NameRunes        int   `json:"nameRunes"`
+	DescriptionRunes int   `json:"descriptionRunes"`
+	Tags             int   `json:"tags"`
+}
+
+// Credentials log in.
+type Credentials struct {
+	Username string `json:"username"`
+	Password string `json:"password"`
+}
+
+// Registration makes an account. Setup is the token of the first-run link and
+// makes an administrator; Invite is the token of an invitation.
+type Registration struct {
+	Username string `json:"username"`
+	Password string `json:"password"`
+	Invite   string `json:"invite,omitempty"`
+	Setup    string `json:"setup,omitempty"`
+}
+
+// PasswordChange sets a new password.
+type PasswordChange struct {
+	Old string `json:"old"`
+	New string `json:"new"`
+}
+
+// Role is what an account may do.
+type Role string
+
+// The roles; each may do what the ones below it may.
+const (
+	RoleAdmin     Role = "admin"
+	RoleModerator Role = "moderator"
+	RoleUser      Role = "user"
+)
+
+// User is an account as its owner sees it.
+type User struct {
+	Username   string    `json:"username"`
+	Role       Role      `json:"role"`
+	QuotaBytes int64     `json:"quotaBytes"` // 0 is none
+	UsedBytes  int64     `json:"usedBytes"`  // videos and uploads under way
+	Created    time.Time `json:"createdAt"`
+}
+
+// Session is a session that began.
+type Session struct {
+	Token   string    `json:"token"`
+	User    User      `json:"user"`
+	Expires time.Time `json:"expiresAt"`
+}
+
+// SessionInfo is a session as its owner sees it.
+type SessionInfo struct {
+	ID       string    `json:"id"`
+	Client   string    `json:"client"` // browser and system, from User-Agent
+	Created  time.Time `json:"createdAt"`
+	LastSeen time.Time `json:"lastSeenAt"`
+	Current  bool      `json:"current"`
+}
+
+// Invite is an invitation for one person.
+type Invite struct {
+	Token   string    `json:"token"`
+	URL     string    `json:"url"`
+	Expires time.Time `json:"expiresAt"`
+}
+
+// VideosQuery asks for a page of videos.
+type VideosQuery struct {
+	Origin   network.Host // "" is any
+	Uploader string       // "" is any; a name is of the pod in Origin, or of this pod
+	Cursor   string
+	Limit    int // 1..MaxPage; 0 is DefaultPage
+}
+
+// Sizes of a page of videos.
+const (
+	DefaultPage = 24
+	MaxPage     = 100
+)
+
+// VideoPage is a page of videos.
+type VideoPage struct {
+	Videos []Video `json:"videos"`
+	Cursor string  `json:"cursor"` // "" on the last page
+}
+
+// Video is a video as a client sees it.
+type Video struct {
+	ID           video.ID     `json:"id"`
+	Origin       network.Host `json:"origin"`
+	Name         string       `json:"name"`
+	Description  string       `json:"description"`
+	Uploader     string       `json:"uploader"`
+	Tags         []string     `json:"tags"`
+	Created      time.Time    `json:"createdAt"`
+	Duration     float64      `json:"duration"` // seconds
+	ThumbnailURL string       `json:"thumbnailUrl"`
+	Magnet       string       `json:"magnet"`
+	TorrentURL   string       `json:"torrentUrl"`
+	StreamURL    string       `json:"streamUrl"` // of the first rendition
+	Renditions   []Rendition  `json:"renditions"`
+	Mine         bool         `json:"mine"` // the caller may change and remove it
+}
+
+// Rendition is one file of a video.
+type Rendition struct {
+	InfoHash magnet.InfoHash `json:"infoHash"`
+	Size     int64           `json:"size"` // bytes
+	MIME     string          `json:"mime"`
+	FileName string          `json:"fileName"`
+	Width    int             `json:"width"`
+	Height   int             `json:"height"`
+}
+
+// VideoEdit changes the fields that are not nil.
+type VideoEdit struct {
+	Name        *string   `json:"name,omitempty"`
+	Description *string   `json:"description,omitempty"`
+	Tags        *[]string `json:"tags,omitempty"`
+}
+
+// Upload is an upload that is not finished.
+type Upload struct {
+	ID          video.ID  `json:"id"`
+	FileName    string    `json:"fileName"`
+	Size        int64     `json:"size"`   // bytes declared
+	Offset      int64     `json:"offset"` // bytes received
+	Name        string    `json:"name"`
+	Description string    `json:"description"`
+	Tags        []string  `json:"tags"`
+	Created     time.Time `json:"createdAt"`
+	Expires     time.Time `json:"expiresAt"`
+}
+
+// Keys of Upload-Metadata (tus): filename, filetype; name, description, tags
+// (separated by commas).
+const (
+	MetaFileName    = "filename"
+	MetaFileType    = "filetype"
+	MetaName        = "name"
+	MetaDescription = "description"
+	MetaTags        = "tags"
+)
+
+// HeaderVideoID is on the response that completes an upload, and on a HEAD of one
+// that is complete.
+const HeaderVideoID = "Kinopod-Video-Id"
+
+// Limits of what is sent.
+const (
+	MaxBody      = 256 << 10 // bytes of a JSON body
+	MaxThumbnail = 512 << 10 // bytes of a WebP picture
+)
+
+// Thumbnail size that browsers and pods make, in pixels.
+const (
+	ThumbnailWidth  = 640
+	ThumbnailHeight = 360
+)

@@ -1,0 +1,178 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"kinopod/shared/video"
+)
+
+// Client asks a pod over HTTP.
+type Client struct {
+	base  string
+	token string
+	http  *http.Client
+}
+
+var _ Methods = (*Client)(nil)
+
+// NewClient makes a client for the pod at base ("https://pod.example", or "" in a
+// page of the pod itself). token may be empty: a browser has the cookie.
+func NewClient(base, token string) *Client {
+	return &Client{base: base, token: token, http: http.DefaultClient}
+}
+
+// maxAnswer bounds what is read of an answer, in bytes.
+const maxAnswer = 8 << 20
+
+// do sends in as JSON, or as it is where it is []byte, and reads the answer into
+// out where that is not nil.
+func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	contentType := "application/json"
+	switch in := in.(type) {
+	case nil:
+	case []byte:
+		body, contentType = bytes.NewReader(in), "image/webp"
+	default:
+		b, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("encode request: %w", err)
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	if err != nil {
+		return fmt.Errorf("make request: %w", err)
+	}
+	if in != nil {
+		req.Header.Set("Content-Type", contentType)
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return &Error{Code: CodeOffline, Message: "The pod cannot be reached. Check your connection and try again.", Cause: err}
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return &Error{Code: CodeOffline, Message: "The connection to the pod broke. Try again.", Cause: err}
+	}
+	if res.StatusCode >= 400 {
+		var e Error
+		if json.Unmarshal(b, &e) != nil || e.Code == "" {
+			return &Error{Code: CodeInternal, Message: "The pod answered " + res.Status + "."}
+		}
+		return &e
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(b, out); err != nil {
+		return &Error{Code: CodeInternal, Message: "The pod's answer could not be read.", Cause: err}
+	}
+	return nil
+}
+
+func get[T any](ctx context.Context, c *Client, path string) (out T, err error) {
+	err = c.do(ctx, http.MethodGet, path, nil, &out)
+	return out, err
+}
+
+func post[T any](ctx context.Context, c *Client, path string, in any) (out T, err error) {
+	err = c.do(ctx, http.MethodPost, path, in, &out)
+	return out, err
+}
+
+// Pod implements Methods.
+func (c *Client) Pod(ctx context.Context) (Pod, error) { return get[Pod](ctx, c, PathPod) }
+
+// Login implements Methods.
+func (c *Client) Login(ctx context.Context, in Credentials) (Session, error) {
+	return post[Session](ctx, c, PathSession, in)
+}
+
+// Register implements Methods.
+func (c *Client) Register(ctx context.Context, in Registration) (Session, error) {
+	return post[Session](ctx, c, PathUsers, in)
+}
+
+// Logout implements Methods.
+func (c *Client) Logout(ctx context.Context) error {
+	return c.do(ctx, http.MethodDelete, PathSession, nil, nil)
+}
+
+// Me implements Methods.
+func (c *Client) Me(ctx context.Context) (User, error) { return get[User](ctx, c, PathMe) }
+
+// ChangePassword implements Methods.
+func (c *Client) ChangePassword(ctx context.Context, in PasswordChange) error {
+	return c.do(ctx, http.MethodPut, PathPassword, in, nil)
+}
+
+// Sessions implements Methods.
+func (c *Client) Sessions(ctx context.Context) ([]SessionInfo, error) {
+	return get[[]SessionInfo](ctx, c, PathSessions)
+}
+
+// EndSession implements Methods.
+func (c *Client) EndSession(ctx context.Context, id string) error {
+	return c.do(ctx, http.MethodDelete, SessionPath(id), nil, nil)
+}
+
+// CreateInvite implements Methods.
+func (c *Client) CreateInvite(ctx context.Context) (Invite, error) {
+	return post[Invite](ctx, c, PathInvites, struct{}{})
+}
+
+// Videos implements Methods.
+func (c *Client) Videos(ctx context.Context, q VideosQuery) (VideoPage, error) {
+	v := url.Values{}
+	for key, value := range map[string]string{"origin": string(q.Origin), "uploader": q.Uploader, "cursor": q.Cursor} {
+		if value != "" {
+			v.Set(key, value)
+		}
+	}
+	if q.Limit > 0 {
+		v.Set("limit", strconv.Itoa(q.Limit))
+	}
+	path := PathVideos
+	if len(v) > 0 {
+		path += "?" + v.Encode()
+	}
+	return get[VideoPage](ctx, c, path)
+}
+
+// Video implements Methods.
+func (c *Client) Video(ctx context.Context, id video.ID) (Video, error) {
+	return get[Video](ctx, c, VideoPath(id))
+}
+
+// EditVideo implements Methods.
+func (c *Client) EditVideo(ctx context.Context, id video.ID, in VideoEdit) (out Video, err error) {
+	err = c.do(ctx, http.MethodPatch, VideoPath(id), in, &out)
+	return out, err
+}
+
+// SetThumbnail implements Methods.
+func (c *Client) SetThumbnail(ctx context.Context, id video.ID, webp []byte) error {
+	return c.do(ctx, http.MethodPut, VideoThumbnailPath(id), webp, nil)
+}
+
+// RemoveVideo implements Methods.
+func (c *Client) RemoveVideo(ctx context.Context, id video.ID) error {
+	return c.do(ctx, http.MethodDelete, VideoPath(id), nil, nil)
+}
+
+// Uploads implements Methods.
+func (c *Client) Uploads(ctx context.Context) ([]Upload, error) {
+	return get[[]Upload](ctx, c, PathUploads)
+}

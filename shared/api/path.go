@@ -1,0 +1,119 @@
+package api
+
+import (
+	"net/url"
+
+	"kinopod/shared/magnet"
+	"kinopod/shared/network"
+	"kinopod/shared/video"
+)
+
+// Paths of a pod (design.md, 7).
+const (
+	PathPod      = "/api/v1/pod"
+	PathSession  = "/api/v1/session"
+	PathSessions = "/api/v1/sessions"
+	PathUsers    = "/api/v1/users"
+	PathMe       = "/api/v1/me"
+	PathPassword = "/api/v1/me/password"
+	PathInvites  = "/api/v1/invites"
+	PathVideos   = "/api/v1/videos"
+	PathUploads  = "/api/v1/uploads"
+
+	PathStream        = "/stream"
+	PathTorrents      = "/videos"
+	PathThumbnails    = "/thumbnails"
+	PathTrackerSocket = "/tracker/socket"
+	PathAnnounce      = "/tracker/announce"
+	PathScrape        = "/tracker/scrape"
+	// PathOffer takes an offer straight to the pod's own seeder (SeederOffer).
+	PathOffer = "/tracker/offer"
+)
+
+// VideoPath is /api/v1/videos/{id}.
+func VideoPath(id video.ID) string { return PathVideos + "/" + id.String() }
+
+// VideoThumbnailPath is where SetThumbnail puts a picture.
+func VideoThumbnailPath(id video.ID) string { return VideoPath(id) + "/thumbnail" }
+
+// SessionPath is /api/v1/sessions/{id}.
+func SessionPath(id string) string { return PathSessions + "/" + url.PathEscape(id) }
+
+// UploadPath is /api/v1/uploads/{id}.
+func UploadPath(id video.ID) string { return PathUploads + "/" + id.String() }
+
+// StreamPath is /stream/{infohash}/{file}.
+func StreamPath(h magnet.InfoHash, file string) string {
+	return PathStream + "/" + h.String() + "/" + url.PathEscape(file)
+}
+
+// TorrentPath is /videos/{id}.torrent.
+func TorrentPath(id video.ID) string { return PathTorrents + "/" + id.String() + ".torrent" }
+
+// ThumbnailPath is /thumbnails/{hash}.webp, "" for no hash.
+func ThumbnailPath(hash string) string {
+	if hash == "" {
+		return ""
+	}
+	return PathThumbnails + "/" + hash + ".webp"
+}
+
+// WatchPath is the page of a video.
+func WatchPath(id video.ID) string { return "/watch/" + id.String() }
+
+// SeederOffer is the body of PathOffer: a WebRTC offer to the pod's seeder, sent
+// without waiting for ICE candidates.
+type SeederOffer struct {
+	InfoHash magnet.InfoHash `json:"infoHash"`
+	PeerID   string          `json:"peerId"` // 40 hexadecimal digits
+	SDP      string          `json:"sdp"`
+}
+
+// SeederAnswer is the answer to a SeederOffer.
+type SeederAnswer struct {
+	PeerID string `json:"peerId"` // the seeder's, 40 hexadecimal digits
+	SDP    string `json:"sdp"`
+}
+
+// Links are the addresses of a video at its origin.
+type Links struct {
+	Magnet, Torrent, Stream, Thumbnail string
+}
+
+// LinksOf makes the absolute addresses of v at its origin from the parts that are
+// stored: nothing stored names a scheme (design.md, 4). secure says whether the
+// origin is reached by https.
+func LinksOf(v *video.Video, secure bool) Links {
+	web, socket := Base(v.Origin, secure), SocketBase(v.Origin, secure)
+	l := Links{Torrent: web + TorrentPath(v.ID)}
+	if v.Thumbnail != "" {
+		l.Thumbnail = web + ThumbnailPath(v.Thumbnail)
+	}
+	if len(v.Renditions) == 0 {
+		return l
+	}
+	r := v.Renditions[0]
+	l.Stream = web + StreamPath(r.InfoHash, r.FileName)
+	l.Magnet = magnet.Magnet{
+		InfoHash: r.InfoHash, Name: r.FileName, Length: r.Size,
+		Trackers: []string{socket + PathTrackerSocket, web + PathAnnounce},
+		WebSeeds: []string{l.Stream}, Sources: []string{l.Torrent},
+	}.String()
+	return l
+}
+
+// Base is the address of a pod without a path.
+func Base(h network.Host, secure bool) string {
+	if secure {
+		return "https://" + string(h)
+	}
+	return "http://" + string(h)
+}
+
+// SocketBase is Base for WebSockets.
+func SocketBase(h network.Host, secure bool) string {
+	if secure {
+		return "wss://" + string(h)
+	}
+	return "ws://" + string(h)
+}
