@@ -1,0 +1,95 @@
+package piecestore
+
+import (
+	"errors"
+	"syscall/js"
+)
+
+// Chunk is a run of bytes that lives where the platform keeps bytes: a []byte
+// natively, a Uint8Array in a browser, where it never enters Go's heap, which
+// would not shrink again. The zero value is empty.
+type Chunk struct {
+	v js.Value // Uint8Array, or undefined
+	n int
+}
+
+var uint8Array = js.Global().Get("Uint8Array")
+
+// Make gives a Chunk of n zero bytes.
+func Make(n int) Chunk { return Chunk{uint8Array.New(n), n} }
+
+// FromBytes gives a Chunk with a copy of b.
+func FromBytes(b []byte) Chunk {
+	c := Make(len(b))
+	js.CopyBytesToJS(c.v, b)
+	return c
+}
+
+// FromJS gives the Chunk of an ArrayBuffer or a Uint8Array; the bytes are shared.
+func FromJS(v js.Value) Chunk {
+	if !v.InstanceOf(uint8Array) {
+		v = uint8Array.New(v)
+	}
+	return Chunk{v, v.Get("length").Int()}
+}
+
+// JS gives the Uint8Array; the bytes are shared.
+func (c Chunk) JS() js.Value {
+	if c.v.IsUndefined() {
+		return uint8Array.New(0)
+	}
+	return c.v
+}
+
+// Len is the number of bytes.
+func (c Chunk) Len() int { return c.n }
+
+// Slice gives the bytes from..to; they are shared with c.
+func (c Chunk) Slice(from, to int) Chunk {
+	if from == 0 && to == c.n {
+		return c
+	}
+	return Chunk{c.JS().Call("subarray", from, to), to - from}
+}
+
+// CopyFrom copies src to the bytes at off.
+func (c Chunk) CopyFrom(off int, src Chunk) {
+	if src.n > 0 {
+		c.v.Call("set", src.v, off)
+	}
+}
+
+// ReadAt copies bytes at off to p and gives their number.
+func (c Chunk) ReadAt(p []byte, off int) int {
+	if off >= c.n {
+		return 0
+	}
+	return js.CopyBytesToGo(p, c.v.Call("subarray", off, min(c.n, off+len(p))))
+}
+
+// Bytes gives a copy of the bytes in Go's heap.
+func (c Chunk) Bytes() []byte {
+	b := make([]byte, c.n)
+	c.ReadAt(b, 0)
+	return b
+}
+
+// Sum computes the SHA-1 and gives it to done: at once natively, later in a
+// browser, which does it beside the page.
+func (c Chunk) Sum(done func(sum [20]byte, err error)) {
+	var then, failed js.Func
+	release := func() { then.Release(); failed.Release() }
+	then = js.FuncOf(func(_ js.Value, args []js.Value) any {
+		release()
+		var sum [20]byte
+		js.CopyBytesToGo(sum[:], uint8Array.New(args[0]))
+		done(sum, nil)
+		return nil
+	})
+	failed = js.FuncOf(func(_ js.Value, args []js.Value) any {
+		release()
+		done([20]byte{}, errors.New("crypto.subtle: "+args[0].Call("toString").String()))
+		return nil
+	})
+	js.Global().Get("crypto").Get("subtle").Call("digest", "SHA-1", c.JS()).Call("then", then, failed)
+}

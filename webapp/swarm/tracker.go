@@ -1,0 +1,268 @@
+package swarm
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	mrand "math/rand/v2"
+	"time"
+
+	"kinopod/shared/announce"
+	"kinopod/shared/wire"
+)
+
+// Times and bounds of a tracker.
+const (
+	wantPeers       = 10
+	offersAtOnce    = 5
+	offersReady     = 2 * time.Second // the announce waits no longer for descriptions
+	answerTime      = 50 * time.Second
+	defaultInterval = 2 * time.Minute
+	lonelyInterval  = 20 * time.Second // between announces while we have too few peers
+	firstRetry      = time.Second
+	lastRetry       = time.Minute
+)
+
+// tracker is one tracker by WebSocket. It introduces viewers to each other.
+type tracker struct {
+	e       *Engine
+	url     string
+	socket  Socket // nil while there is none
+	open    bool
+	dialAt  time.Time
+	retries int
+	serial  int // tells late callbacks of an earlier socket
+
+	interval   time.Duration
+	announceAt time.Time
+	event      string // to be sent with the next announce
+	pending    map[announce.OfferID]*peer
+	gathering  *round
+}
+
+// round is an announce whose offers are being made.
+type round struct {
+	offers []announce.Offer
+	owner  []*peer
+	want   int
+	due    time.Time
+}
+
+func (e *Engine) startTrackers() {
+	for _, url := range e.cfg.Trackers {
+		tr := &tracker{e: e, url: url, interval: defaultInterval, dialAt: e.now, pending: map[announce.OfferID]*peer{}}
+		e.trackers = append(e.trackers, tr)
+		tr.dial()
+	}
+}
+
+func (tr *tracker) dial() {
+	tr.serial++
+	serial := tr.serial
+	post := func(f func()) {
+		tr.e.box.post(func() {
+			if tr.serial == serial {
+				f()
+			}
+		})
+	}
+	tr.event = announce.Started
+	tr.socket = tr.e.cfg.Network.Dial(tr.url, SocketEvents{
+		Open:    func() { post(tr.opened) },
+		Message: func(b []byte) { post(func() { tr.message(b) }) },
+		Closed:  func(err error) { post(func() { tr.lost(err) }) },
+	})
+}
+
+func (tr *tracker) opened() {
+	tr.open = true
+	tr.retries = 0
+	tr.beginRound()
+}
+
+// lost tries again later, and later with each failure; the connections to other
+// viewers go on without the tracker.
+func (tr *tracker) lost(err error) {
+	tr.e.log.Debug("tracker lost", "err", err)
+	tr.serial++
+	tr.socket, tr.open, tr.gathering = nil, false, nil
+	wait := min(lastRetry, firstRetry<<min(tr.retries, 10))
+	tr.retries++
+	tr.dialAt = tr.e.now.Add(wait/2 + mrand.N(wait))
+	for id, p := range tr.pending {
+		delete(tr.pending, id)
+		p.close(err)
+	}
+}
+
+func (tr *tracker) tick() {
+	e := tr.e
+	if tr.socket == nil {
+		if !e.now.Before(tr.dialAt) {
+			tr.dial()
+		}
+		return
+	}
+	if !tr.open {
+		return
+	}
+	for id, p := range tr.pending {
+		if p.closed || e.now.Sub(p.since) > answerTime {
+			delete(tr.pending, id)
+			p.close(errSelf)
+		}
+	}
+	switch {
+	case tr.gathering != nil:
+		if !e.now.Before(tr.gathering.due) {
+			tr.announce()
+		}
+	case !e.now.Before(tr.announceAt):
+		tr.beginRound()
+	}
+}
+
+// beginRound makes offers where we want more peers, and announces when they are
+// described.
+func (tr *tracker) beginRound() {
+	e := tr.e
+	n := 0
+	if room := min(wantPeers-e.viewers(), maxPeers-len(e.peers), maxPending-len(tr.pending)); room > 0 && tr.event != announce.Stopped {
+		n = min(offersAtOnce, room)
+	}
+	r := &round{want: n, due: e.now.Add(offersReady)}
+	tr.gathering = r
+	for range n {
+		p := e.newPeer(true, func(p *peer, sdp string) { tr.described(r, p, sdp) }, func(on ConnEvents) Conn { return e.cfg.Network.Offer(true, on) })
+		r.owner = append(r.owner, p)
+	}
+	if n == 0 {
+		tr.announce()
+	}
+}
+
+func (tr *tracker) described(r *round, p *peer, sdp string) {
+	if tr.gathering != r {
+		p.close(errSelf) // the announce went without it
+		return
+	}
+	var id announce.OfferID
+	_, _ = rand.Read(id[:])
+	r.offers = append(r.offers, announce.Offer{Offer: announce.Description{Type: "offer", SDP: sdp}, OfferID: id})
+	tr.pending[id] = p
+	if len(r.offers) == r.want {
+		tr.announce()
+	}
+}
+
+// announce tells the tracker of us, with the offers that are ready.
+func (tr *tracker) announce() {
+	e := tr.e
+	var offers []announce.Offer
+	if tr.gathering != nil {
+		offers = tr.gathering.offers
+	}
+	tr.gathering = nil
+	tr.send(announce.Announce{
+		InfoHash: e.t.InfoHash, PeerID: e.id, Event: tr.event, Left: e.left(), Uploaded: e.up.total, Downloaded: e.down.total,
+		NumWant: len(offers), Offers: offers,
+	})
+	tr.event = ""
+	tr.announceAt = e.now.Add(tr.wait())
+}
+
+func (tr *tracker) wait() time.Duration {
+	if tr.e.viewers() < tr.e.others && tr.e.viewers() < wantPeers/2 {
+		return min(tr.interval, lonelyInterval)
+	}
+	return tr.interval
+}
+
+// left is the number of bytes that are missing, roughly.
+func (e *Engine) left() *int64 {
+	n := int64(e.missing) * e.t.PieceLength
+	return &n
+}
+
+func (tr *tracker) send(m any) {
+	b, err := json.Marshal(m)
+	if err != nil {
+		tr.e.log.Error("encode tracker message", "err", err)
+		return
+	}
+	tr.socket.Send(b)
+}
+
+// completed tells that we have everything.
+func (tr *tracker) completed() {
+	if tr.open {
+		tr.send(announce.Announce{InfoHash: tr.e.t.InfoHash, PeerID: tr.e.id, Event: announce.Completed, Left: tr.e.left(), Uploaded: tr.e.up.total, Downloaded: tr.e.down.total})
+	}
+}
+
+// stop takes leave.
+func (tr *tracker) stop() {
+	if tr.open {
+		tr.send(announce.Announce{InfoHash: tr.e.t.InfoHash, PeerID: tr.e.id, Event: announce.Stopped, Left: tr.e.left(), Uploaded: tr.e.up.total, Downloaded: tr.e.down.total})
+	}
+	if tr.socket != nil {
+		tr.serial++
+		tr.socket.Close()
+	}
+}
+
+func (tr *tracker) message(b []byte) {
+	e := tr.e
+	r, err := announce.ParseReceived(b)
+	switch {
+	case err != nil:
+		e.log.Debug("tracker message", "err", err)
+	case r.Failure != "":
+		e.log.Warn("the tracker refused", "reason", r.Failure)
+		tr.announceAt = e.now.Add(tr.interval)
+	case r.Action != announce.ActionAnnounce || r.InfoHash != announce.ID(e.t.InfoHash):
+	case r.Offer != nil:
+		tr.offered(r)
+	case r.Answer != nil:
+		if p := tr.pending[*r.OfferID]; p != nil {
+			delete(tr.pending, *r.OfferID)
+			p.since = e.now
+			p.conn.Accept(r.Answer.SDP)
+		}
+	default:
+		if r.Interval > 0 {
+			tr.interval = time.Duration(min(max(r.Interval, 10), 3600)) * time.Second
+		}
+		e.counted = true
+		e.others = max(0, r.Complete+r.Incomplete-1)
+		if e.cfg.OfferURL != "" || e.podID != (wire.PeerID{}) {
+			e.others = max(0, e.others-1) // the pod's seeder counts as one
+		}
+		tr.announceAt = e.now.Add(tr.wait())
+		e.changed = true
+	}
+}
+
+// offered answers another peer's offer.
+func (tr *tracker) offered(r announce.Received) {
+	e := tr.e
+	from := wire.PeerID(*r.PeerID)
+	if e.banned[from] || len(e.peers) >= maxPeers || from == e.id {
+		return
+	}
+	for p := range e.peers {
+		if p.known && p.id == from {
+			return
+		}
+	}
+	offerID, serial := *r.OfferID, tr.serial
+	e.newPeer(false, func(p *peer, sdp string) {
+		if tr.serial != serial || !tr.open {
+			p.close(errSelf)
+			return
+		}
+		tr.send(announce.Answer{
+			InfoHash: e.t.InfoHash, PeerID: e.id, ToPeerID: from, OfferID: offerID,
+			Answer: announce.Description{Type: "answer", SDP: sdp},
+		})
+	}, func(on ConnEvents) Conn { return e.cfg.Network.Answer(r.Offer.SDP, on) })
+}

@@ -1,0 +1,417 @@
+package swarm
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha1"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"kinopod/shared/announce"
+	"kinopod/shared/api"
+	"kinopod/shared/torrent"
+	"kinopod/webapp/piecestore"
+)
+
+// world is a network in memory: a tracker, a web seed, a pod's seeder, and lines
+// between peers that keep order. Faults are switches on it.
+type world struct {
+	t       testing.TB
+	data    []byte
+	torrent *torrent.Torrent
+
+	mu       sync.Mutex
+	nodes    map[string]*line           // by description of an offer or an answer
+	members  map[announce.ID]*memSocket // of the tracker
+	offers   map[announce.OfferID]*memSocket
+	served   int64 // bytes by the web seed
+	requests int
+	serial   int
+	wait     sync.WaitGroup
+
+	webSeedDown  bool
+	webSeedSpoil bool
+	webSeedDelay time.Duration // a 16 KiB
+	seeder       *Engine       // stands for the pod's seeder
+}
+
+func newWorld(t testing.TB, size int, pieceLength int64) *world {
+	data := make([]byte, size)
+	r := rand.NewChaCha8([32]byte{1})
+	_, _ = r.Read(data)
+	var hashes []byte
+	h := torrent.NewHasher(pieceLength, func(sum [sha1.Size]byte) { hashes = append(hashes, sum[:]...) })
+	_, _ = h.Write(data)
+	h.Close()
+	tor, err := torrent.Build("film.mp4", int64(size), pieceLength, hashes, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, data: data, torrent: tor, nodes: map[string]*line{}, members: map[announce.ID]*memSocket{}, offers: map[announce.OfferID]*memSocket{}}
+	t.Cleanup(w.wait.Wait)
+	return w
+}
+
+// engine starts an engine in the world and ends it with the test.
+func (w *world) engine(change func(*Config)) *Engine {
+	w.t.Helper()
+	cfg := Config{
+		Torrent: w.torrent, Duration: time.Duration(len(w.data)) * time.Second / (500 << 10), Network: &memNetwork{w: w}, Store: piecestore.NewMemory(),
+		Trackers: []string{"mem:tracker"}, WebSeed: "mem:webseed", Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	}
+	if testing.Verbose() {
+		cfg.Log = slog.New(slog.NewTextHandler(testWriter{w.t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	if cfg.Complete {
+		for i := range w.torrent.Pieces() {
+			cfg.Store.Put(i, w.piece(i))
+		}
+	}
+	e := New(cfg)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = e.Run(ctx) }()
+	w.t.Cleanup(func() { cancel(); <-done })
+	return e
+}
+
+type testWriter struct{ t testing.TB }
+
+func (w testWriter) Write(b []byte) (int, error) {
+	w.t.Logf("%s", bytes.TrimSpace(b))
+	return len(b), nil
+}
+
+func (w *world) piece(i int) piecestore.Chunk {
+	off := w.torrent.Offset(i)
+	return piecestore.FromBytes(w.data[off : off+w.torrent.PieceSize(i)])
+}
+
+// readAll reads the file from from to its end and compares.
+func (w *world) readAll(ctx context.Context, e *Engine, from int) error {
+	got := make([]byte, 0, len(w.data))
+	for off := int64(from); off < w.torrent.Length; {
+		c, err := e.Read(ctx, off, 256<<10)
+		if err != nil {
+			return fmt.Errorf("read at %d: %w", off, err)
+		}
+		got = append(got, c.Bytes()...)
+		off += int64(c.Len())
+	}
+	if !bytes.Equal(got, w.data[from:]) {
+		return errors.New("the bytes differ")
+	}
+	return nil
+}
+
+// play reads as a player does: it reads ahead up to ahead, and plays in real time.
+// It gives the time that it stalled after the first bytes.
+func (w *world) play(ctx context.Context, e *Engine, ahead time.Duration) (stalled time.Duration, err error) {
+	rate := e.byteRate()
+	var position, buffered float64 // seconds
+	last := time.Now()
+	advance := func() {
+		now := time.Now()
+		step := now.Sub(last).Seconds()
+		last = now
+		if buffered == 0 {
+			return
+		}
+		if position+step > buffered {
+			stalled += time.Duration((position + step - buffered) * float64(time.Second))
+			step = buffered - position
+		}
+		position += step
+		e.SetPlayback(Playback{Position: position, Buffered: buffered})
+	}
+	for off := int64(0); off < w.torrent.Length; {
+		advance()
+		if buffered-position > ahead.Seconds() {
+			time.Sleep(50 * time.Millisecond)
+			continue
+		}
+		c, err := e.Read(ctx, off, 256<<10)
+		if err != nil {
+			return stalled, err
+		}
+		if !bytes.Equal(c.Bytes(), w.data[off:off+int64(c.Len())]) {
+			return stalled, errors.New("the bytes differ")
+		}
+		advance()
+		off += int64(c.Len())
+		buffered = float64(off) / rate
+	}
+	return stalled, nil
+}
+
+func (w *world) until(what string, d time.Duration, ok func() bool) {
+	w.t.Helper()
+	for end := time.Now().Add(d); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			w.t.Fatalf("not within %s: %s", d, what)
+		}
+	}
+}
+
+func statsOf(t testing.TB, e *Engine) Stats {
+	t.Helper()
+	s, err := e.Stats(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// queue runs functions in order on a goroutine of its own.
+type queue struct{ box *mailbox }
+
+func (w *world) queue() *queue {
+	q := &queue{newMailbox()}
+	stop := make(chan struct{})
+	w.wait.Add(1)
+	go func() {
+		defer w.wait.Done()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-q.box.ready:
+				for _, f := range q.box.take() {
+					f()
+				}
+			}
+		}
+	}()
+	w.t.Cleanup(func() { close(stop) })
+	return q
+}
+
+// line is one end of a connection.
+type line struct {
+	w    *world
+	on   ConnEvents
+	in   *queue
+	sdp  string
+	peer *line
+
+	mu      sync.Mutex
+	closed  bool
+	tamper  func([]byte) []byte
+	dropped bool
+}
+
+type memNetwork struct {
+	w *world
+	// tamper changes what this network's connections send.
+	tamper func([]byte) []byte
+}
+
+func (n *memNetwork) line(on ConnEvents) *line {
+	n.w.mu.Lock()
+	defer n.w.mu.Unlock()
+	n.w.serial++
+	l := &line{w: n.w, on: on, in: n.w.queue(), sdp: fmt.Sprintf("line %d", n.w.serial), tamper: n.tamper}
+	n.w.nodes[l.sdp] = l
+	return l
+}
+
+func (n *memNetwork) Offer(_ bool, on ConnEvents) Conn {
+	l := n.line(on)
+	l.in.box.post(func() { on.Described(l.sdp) })
+	return l
+}
+
+func (n *memNetwork) Answer(offer string, on ConnEvents) Conn {
+	l := n.line(on)
+	n.w.mu.Lock()
+	l.peer = n.w.nodes[offer]
+	n.w.mu.Unlock()
+	l.in.box.post(func() { on.Described(l.sdp) })
+	return l
+}
+
+func (l *line) Accept(answer string) {
+	l.w.mu.Lock()
+	l.peer = l.w.nodes[answer]
+	l.w.mu.Unlock()
+	l.in.box.post(l.on.Open)
+	l.peer.in.box.post(l.peer.on.Open)
+}
+
+func (l *line) Send(head []byte, body piecestore.Chunk) {
+	l.mu.Lock()
+	closed := l.closed
+	l.mu.Unlock()
+	if closed || l.peer == nil {
+		return
+	}
+	b := append(bytes.Clone(head), body.Bytes()...)
+	if l.tamper != nil {
+		if b = l.tamper(b); b == nil {
+			return
+		}
+	}
+	p := l.peer
+	p.in.box.post(func() {
+		p.mu.Lock()
+		closed := p.closed
+		p.mu.Unlock()
+		if !closed {
+			p.on.Message(piecestore.FromBytes(b))
+		}
+	})
+}
+
+func (l *line) Buffered() int { return 0 }
+
+func (l *line) Close() {
+	l.mu.Lock()
+	was := l.closed
+	l.closed = true
+	l.mu.Unlock()
+	if was || l.peer == nil {
+		return
+	}
+	p := l.peer
+	p.in.box.post(func() {
+		p.mu.Lock()
+		was := p.closed
+		p.closed = true
+		p.mu.Unlock()
+		if !was {
+			p.on.Closed(errors.New("closed by the other side"))
+		}
+	})
+}
+
+// memSocket is a client of the tracker in memory: it relays each offer to another
+// member, at most one each.
+type memSocket struct {
+	w  *world
+	on SocketEvents
+	in *queue
+	id announce.ID
+}
+
+func (n *memNetwork) Dial(_ string, on SocketEvents) Socket {
+	s := &memSocket{w: n.w, on: on, in: n.w.queue()}
+	s.in.box.post(on.Open)
+	return s
+}
+
+func (s *memSocket) Send(text []byte) {
+	var m struct {
+		InfoHash announce.ID           `json:"info_hash"`
+		PeerID   announce.ID           `json:"peer_id"`
+		ToPeer   *announce.ID          `json:"to_peer_id"`
+		OfferID  announce.OfferID      `json:"offer_id"`
+		Answer   *announce.Description `json:"answer"`
+		Offers   []announce.Offer      `json:"offers"`
+		Event    string                `json:"event"`
+	}
+	if err := json.Unmarshal(text, &m); err != nil && m.Answer != nil {
+		s.w.t.Errorf("%s: %v", text, err)
+		return
+	}
+	w := s.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if m.Answer != nil {
+		if to := w.offers[m.OfferID]; to != nil {
+			to.tell(map[string]any{"action": "announce", "info_hash": m.InfoHash, "peer_id": m.PeerID, "offer_id": m.OfferID, "answer": m.Answer})
+		}
+		return
+	}
+	s.id = m.PeerID
+	w.members[m.PeerID] = s
+	if m.Event == announce.Stopped {
+		delete(w.members, m.PeerID)
+	}
+	s.tell(map[string]any{"action": "announce", "info_hash": m.InfoHash, "interval": 120, "complete": 0, "incomplete": len(w.members)})
+	for id, o := range w.members {
+		if id == m.PeerID || len(m.Offers) == 0 {
+			continue
+		}
+		offer := m.Offers[0]
+		m.Offers = m.Offers[1:]
+		w.offers[offer.OfferID] = s
+		o.tell(map[string]any{"action": "announce", "info_hash": m.InfoHash, "peer_id": m.PeerID, "offer_id": offer.OfferID, "offer": offer.Offer})
+	}
+}
+
+func (s *memSocket) tell(m any) {
+	b, err := json.Marshal(m)
+	if err != nil {
+		s.w.t.Error(err)
+	}
+	s.in.box.post(func() { s.on.Message(b) })
+}
+
+func (s *memSocket) Close() {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if s.w.members[s.id] == s {
+		delete(s.w.members, s.id)
+	}
+}
+
+func (n *memNetwork) Fetch(_ string, from, to int64, on FetchEvents) func() {
+	w := n.w
+	ctx, cancel := context.WithCancel(context.Background())
+	w.mu.Lock()
+	down, spoil, delay := w.webSeedDown, w.webSeedSpoil, w.webSeedDelay
+	w.requests++
+	w.mu.Unlock()
+	w.wait.Add(1)
+	go func() {
+		defer w.wait.Done()
+		if down {
+			on.Done(errors.New("503"))
+			return
+		}
+		for at := from; at < to && ctx.Err() == nil; {
+			b := bytes.Clone(w.data[at:min(to, at+16<<10)])
+			if spoil {
+				b[0] ^= 1
+			}
+			time.Sleep(delay)
+			w.mu.Lock()
+			w.served += int64(len(b))
+			w.mu.Unlock()
+			on.Data(piecestore.FromBytes(b))
+			at += int64(len(b))
+		}
+		if ctx.Err() == nil {
+			on.Done(nil)
+		}
+	}()
+	return cancel
+}
+
+// Post is the way to the pod's seeder: an engine that has everything.
+func (n *memNetwork) Post(_ string, body []byte, done func(int, []byte, error)) {
+	var o api.SeederOffer
+	if err := json.Unmarshal(body, &o); err != nil || n.w.seeder == nil {
+		done(503, nil, nil)
+		return
+	}
+	e := n.w.seeder
+	e.box.post(func() {
+		e.newPeer(false, func(_ *peer, sdp string) {
+			b, _ := json.Marshal(api.SeederAnswer{PeerID: fmt.Sprintf("%x", e.id), SDP: sdp})
+			done(200, b, nil)
+		}, func(on ConnEvents) Conn { return e.cfg.Network.Answer(o.SDP, on) })
+	})
+}
+
+var _ Network = (*memNetwork)(nil)
