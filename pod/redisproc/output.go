@@ -37,15 +37,23 @@ func newOutput(log *slog.Logger) (*output, error) {
 
 func (o *output) read(log *slog.Logger) {
 	defer close(o.done)
-	lines := bufio.NewReader(o.r)
+	lines, ready := bufio.NewReader(o.r), false
 	for {
 		line, _, err := lines.ReadLine() // a line beyond the buffer comes in parts
 		if err != nil {
 			return
 		}
 		text, level := parseLine(string(line))
-		if text == "" {
+		switch {
+		case text == "":
 			continue
+		case strings.HasPrefix(text, "Ready to accept connections"):
+			ready = true
+		case strings.HasSuffix(text, "Redis is starting oO0OoO0OoO0Oo"):
+			ready = false
+		}
+		if !ready { // the greeting has the level of warnings
+			level = slog.LevelDebug
 		}
 		o.mu.Lock()
 		if o.last = append(o.last, text); len(o.last) > keptLines {
@@ -80,7 +88,7 @@ func (o *output) close() {
 
 // parseLine takes pid, role and time off a line of redis-server's log,
 // "123:M 22 Nov 2026 11:09:00.123 * Ready to accept connections". The mark before
-// the text is its level; "#" is both a warning and the greeting at each start.
+// the text is its level.
 func parseLine(line string) (text string, level slog.Level) {
 	line = strings.TrimSpace(line)
 	fields := strings.SplitN(line, " ", 7)
