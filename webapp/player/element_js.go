@@ -1,0 +1,283 @@
+package player
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall/js"
+	"time"
+
+	"kinopod/shared/api"
+	"kinopod/shared/torrent"
+	"kinopod/webapp/piecestore"
+	"kinopod/webapp/swarm"
+)
+
+// player is the element and what plays in it. Its state is owned by the page's one
+// thread; goroutines of a browser do not run side by side.
+type player struct {
+	element  js.Value
+	parking  js.Value // where the element waits between pages
+	showing  *showing
+	watchers map[int]func(swarm.Stats)
+	serial   int
+}
+
+// showing is one video while it is shown.
+type showing struct {
+	video   api.Video
+	cancel  context.CancelFunc
+	engine  *swarm.Engine // nil until the torrent is here
+	stream  *stream
+	retries int
+}
+
+var one = sync.OnceValue(func() *player {
+	doc := js.Global().Get("document")
+	p := &player{watchers: map[int]func(swarm.Stats){}}
+	p.parking = doc.Call("createElement", "div")
+	p.parking.Set("hidden", true)
+	doc.Get("body").Call("appendChild", p.parking)
+	p.element = doc.Call("getElementById", ElementID)
+	if p.element.IsNull() {
+		p.element = doc.Call("createElement", "video")
+		p.element.Set("id", ElementID)
+		p.element.Set("controls", true)
+		p.element.Set("autoplay", true)
+		p.element.Set("preload", "auto")
+		p.element.Call("setAttribute", "playsinline", "")
+	}
+	p.parking.Call("appendChild", p.element)
+	p.listen()
+	return p
+})
+
+// Adopt takes the element out of the page that the pod rendered. Call it before
+// go-app starts.
+func Adopt() { one() }
+
+// Show makes v the video that plays. It does nothing where v plays already.
+func Show(v api.Video) { one().show(v) }
+
+// Place moves the element into the element with this id.
+func Place(id string) {
+	p := one()
+	place := js.Global().Get("document").Call("getElementById", id)
+	if !place.IsNull() && !place.Equal(p.element.Get("parentNode")) {
+		place.Call("appendChild", p.element)
+	}
+}
+
+// Seek plays from a place in the film, 0..1.
+func Seek(to float64) {
+	p := one()
+	if d := p.element.Get("duration").Float(); d > 0 {
+		p.element.Set("currentTime", to*d)
+	}
+}
+
+// Leave ends what Show began; the browser stops to seed.
+func Leave() {
+	p := one()
+	p.element.Call("pause")
+	p.parking.Call("appendChild", p.element)
+	p.end()
+	p.element.Call("removeAttribute", "src")
+	p.element.Call("removeAttribute", "poster")
+	p.element.Call("load")
+}
+
+// Watch calls f some four times a second while a video is shown, until stop is
+// called.
+func Watch(f func(swarm.Stats)) (stop func()) {
+	p := one()
+	p.serial++
+	n := p.serial
+	p.watchers[n] = f
+	return func() { delete(p.watchers, n) }
+}
+
+// path is the path of an address of a pod: what is shown comes through the viewer's
+// own pod.
+func path(address string) string {
+	if _, rest, ok := strings.Cut(address, "://"); ok {
+		if i := strings.IndexByte(rest, '/'); i >= 0 {
+			return rest[i:]
+		}
+	}
+	return address
+}
+
+func (p *player) show(v api.Video) {
+	if p.showing != nil && p.showing.video.ID == v.ID || len(v.Renditions) == 0 {
+		return
+	}
+	p.end()
+	src := path(v.StreamURL)
+	if path(p.element.Get("src").String()) != src {
+		if v.ThumbnailURL != "" {
+			p.element.Set("poster", path(v.ThumbnailURL))
+		}
+		p.element.Set("src", src)
+	}
+	p.element.Call("setAttribute", "aria-label", v.Name)
+	ctx, cancel := context.WithCancel(context.Background())
+	p.showing = &showing{video: v, cancel: cancel}
+	go p.run(ctx, p.showing)
+}
+
+// end stops the engine of what is shown.
+func (p *player) end() {
+	if p.showing == nil {
+		return
+	}
+	p.showing.cancel()
+	p.showing = nil
+}
+
+// run fetches the torrent, then takes part in its swarm until ctx ends.
+func (p *player) run(ctx context.Context, s *showing) {
+	tor, err := metainfo(ctx, s.video)
+	for wait := time.Second; err != nil; wait = min(2*wait, time.Minute) {
+		slog.Warn("fetch torrent", "video", s.video.ID, "err", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		tor, err = metainfo(ctx, s.video)
+	}
+	s.engine = swarm.New(config(s.video, tor))
+	done := make(chan struct{})
+	go func() { defer close(done); _ = s.engine.Run(ctx) }()
+	s.stream = register(ctx, s.engine, s.video.Renditions[0])
+	if p.failed() {
+		p.again(s)
+	}
+	p.report(ctx, s)
+	s.stream.release()
+	<-done
+}
+
+// report tells the engine where the player is, and the watchers how the swarm is.
+func (p *player) report(ctx context.Context, s *showing) {
+	ticker := time.NewTicker(250 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		p.tell(s)
+		stats, err := s.engine.Stats(ctx)
+		if err != nil {
+			return
+		}
+		for _, f := range p.watchers {
+			f(stats)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (p *player) tell(s *showing) {
+	if s.engine == nil {
+		return
+	}
+	at := p.element.Get("currentTime").Float()
+	end, ranges := at, p.element.Get("buffered")
+	for i := range ranges.Get("length").Int() {
+		if from, to := ranges.Call("start", i).Float(), ranges.Call("end", i).Float(); from <= at+0.1 && at <= to {
+			end = to
+		}
+	}
+	s.engine.SetPlayback(swarm.Playback{Position: at, Buffered: end, Paused: p.element.Get("paused").Bool()})
+}
+
+// listen follows the element: a seek is told at once, and a failure of plain HTTP is
+// mended by the engine.
+func (p *player) listen() {
+	on := func(event string, f func(s *showing)) {
+		p.element.Call("addEventListener", event, js.FuncOf(func(js.Value, []js.Value) any {
+			if p.showing != nil {
+				f(p.showing)
+			}
+			return nil
+		}))
+	}
+	on("seeking", p.tell)
+	on("playing", func(s *showing) { s.retries = 0 })
+	on("error", func(s *showing) {
+		if s.engine != nil {
+			p.again(s)
+		}
+	})
+}
+
+func (p *player) failed() bool { return p.element.Get("error").Truthy() }
+
+// maxRetries bounds how often a film that fails is begun again.
+const maxRetries = 6
+
+// again loads the same address once more, from where it was.
+func (p *player) again(s *showing) {
+	if s.retries++; s.retries > maxRetries {
+		return
+	}
+	at := p.element.Get("currentTime").Float()
+	time.AfterFunc(time.Duration(s.retries-1)*time.Second, func() {
+		if p.showing != s || !p.failed() {
+			return
+		}
+		p.element.Call("load")
+		if at > 0 {
+			p.element.Set("currentTime", at)
+		}
+		p.element.Call("play").Call("catch", js.Global().Get("Function").New())
+	})
+}
+
+// metainfo fetches the .torrent of v.
+func metainfo(ctx context.Context, v api.Video) (*torrent.Torrent, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, origin()+path(v.TorrentURL), nil)
+	if err != nil {
+		return nil, fmt.Errorf("make request: %w", err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, errors.New(res.Status)
+	}
+	b, err := io.ReadAll(io.LimitReader(res.Body, torrent.MaxMetainfo+1))
+	if err != nil {
+		return nil, err
+	}
+	t, err := torrent.Parse(b)
+	if err != nil {
+		return nil, err
+	}
+	if t.InfoHash != v.Renditions[0].InfoHash {
+		return nil, errors.New("the torrent has another info hash")
+	}
+	return t, nil
+}
+
+func origin() string { return js.Global().Get("location").Get("origin").String() }
+
+// config is how an engine reaches the swarm of v.
+func config(v api.Video, t *torrent.Torrent) swarm.Config {
+	base := origin()
+	return swarm.Config{
+		Torrent: t, Duration: time.Duration(v.Duration * float64(time.Second)), Network: swarm.Browser{}, Store: piecestore.NewMemory(),
+		Trackers: []string{"ws" + strings.TrimPrefix(base, "http") + api.PathTrackerSocket}, OfferURL: base + api.PathOffer,
+		WebSeed: base + path(v.StreamURL), Log: slog.Default(),
+	}
+}
