@@ -1,0 +1,84 @@
+package filestore
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"kinopod/shared/api"
+	"kinopod/shared/video"
+)
+
+// Sides of a picture that PutThumbnail takes, in pixels.
+const (
+	minThumbnailSide = 16
+	maxThumbnailSide = 2048
+)
+
+// PutThumbnail keeps a WebP picture of a video and gives the hash that names it.
+// The file is written anew: it loses what cameras add (Exif, places), and carries
+// the video's id, so that equal pictures of two videos are two files and either
+// video can go without the other. What is not a still WebP of fitting size is an
+// *api.Error.
+func (s *Store) PutThumbnail(webp []byte, of video.ID) (string, error) {
+	if len(webp) > api.MaxThumbnail {
+		return "", &api.Error{Code: api.CodeTooLarge, Message: "The picture is too large: 512 KiB are allowed."}
+	}
+	p, err := parseWebP(webp)
+	if err != nil {
+		return "", &api.Error{Code: api.CodeInvalid, Message: "The picture is not a WebP that can be used.", Cause: err}
+	}
+	if min(p.width, p.height) < minThumbnailSide || max(p.width, p.height) > maxThumbnailSide {
+		return "", &api.Error{Code: api.CodeInvalid, Message: "The picture must be between 16 and 2048 pixels on each side."}
+	}
+	out := p.encode(of.String())
+	sum := sha256.Sum256(out)
+	hash := hex.EncodeToString(sum[:])
+	path := s.thumbnailPath(hash)
+	if _, err := os.Stat(path); err == nil {
+		return hash, nil
+	}
+	if err := makeDir(filepath.Dir(path)); err != nil {
+		return "", err
+	}
+	return hash, s.writeFile(path, out)
+}
+
+func (s *Store) thumbnailPath(hash string) string {
+	return filepath.Join(s.dir, thumbnailsDir, hash[:2], hash+".webp")
+}
+
+// ThumbnailPath is where the picture with this hash is, "" if the pod has none.
+func (s *Store) ThumbnailPath(hash string) string {
+	if !isHash(hash) {
+		return ""
+	}
+	path := s.thumbnailPath(hash)
+	if _, err := os.Stat(path); err != nil {
+		return ""
+	}
+	return path
+}
+
+// RemoveThumbnail deletes a picture. What is not there is no error.
+func (s *Store) RemoveThumbnail(hash string) error {
+	if !isHash(hash) {
+		return nil
+	}
+	path := s.thumbnailPath(hash)
+	if err := os.Remove(path); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func isHash(s string) bool {
+	return len(s) == 2*sha256.Size && strings.Trim(s, "0123456789abcdef") == ""
+}
