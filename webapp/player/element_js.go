@@ -142,17 +142,13 @@ func (p *player) end() {
 
 // run fetches the torrent, then takes part in its swarm until ctx ends.
 func (p *player) run(ctx context.Context, s *showing) {
-	tor, err := metainfo(ctx, s.video)
-	for wait := time.Second; err != nil; wait = min(2*wait, time.Minute) {
-		slog.Warn("fetch torrent", "video", s.video.ID, "err", err)
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		}
-		tor, err = metainfo(ctx, s.video)
+	tor, err := untilMetainfo(ctx, s.video)
+	if err != nil {
+		return
 	}
-	s.engine = swarm.New(config(s.video, tor))
+	c := config(s.video, tor)
+	c.Store = piecestore.NewBrowser(tor.PieceLength, tor.PieceSize, piecestore.WorkerPath)
+	s.engine = swarm.New(c)
 	done := make(chan struct{})
 	go func() { defer close(done); _ = s.engine.Run(ctx) }()
 	s.stream = register(ctx, s.engine, s.video.Renditions[0])
@@ -242,6 +238,22 @@ func (p *player) again(s *showing) {
 	})
 }
 
+// untilMetainfo fetches the .torrent of v, again and again until ctx ends.
+func untilMetainfo(ctx context.Context, v api.Video) (*torrent.Torrent, error) {
+	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
+		tor, err := metainfo(ctx, v)
+		if err == nil {
+			return tor, nil
+		}
+		slog.Warn("fetch torrent", "video", v.ID, "err", err)
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
 // metainfo fetches the .torrent of v.
 func metainfo(ctx context.Context, v api.Video) (*torrent.Torrent, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, origin()+path(v.TorrentURL), nil)
@@ -272,11 +284,11 @@ func metainfo(ctx context.Context, v api.Video) (*torrent.Torrent, error) {
 
 func origin() string { return js.Global().Get("location").Get("origin").String() }
 
-// config is how an engine reaches the swarm of v.
+// config is how an engine reaches the swarm of v; its Store is for the caller to set.
 func config(v api.Video, t *torrent.Torrent) swarm.Config {
 	base := origin()
 	return swarm.Config{
-		Torrent: t, Duration: time.Duration(v.Duration * float64(time.Second)), Network: swarm.Browser{}, Store: piecestore.NewMemory(),
+		Torrent: t, Duration: time.Duration(v.Duration * float64(time.Second)), Network: swarm.Browser{},
 		Trackers: []string{"ws" + strings.TrimPrefix(base, "http") + api.PathTrackerSocket}, OfferURL: base + api.PathOffer,
 		WebSeed: base + path(v.StreamURL), Log: slog.Default(),
 	}
