@@ -1,0 +1,206 @@
+// Package browser runs headless Chromium for tests and benchmarks: one process, and
+// pages that share nothing, as of different viewers.
+package browser
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// ErrMissing says what to install.
+var ErrMissing = errors.New("Chromium is missing: apt-get install chromium (make test does it)")
+
+// Browser is one Chromium process with a profile of its own.
+type Browser struct {
+	ctx   context.Context
+	close []func()
+}
+
+// Start starts Chromium. Close ends it.
+func Start(ctx context.Context) (*Browser, error) {
+	path, err := find()
+	if err != nil {
+		return nil, err
+	}
+	profile, err := os.MkdirTemp("", "kinopod-chromium-")
+	if err != nil {
+		return nil, fmt.Errorf("make profile: %w", err)
+	}
+	b := &Browser{close: []func(){func() { _ = os.RemoveAll(profile) }}}
+	actx, stop := chromedp.NewExecAllocator(ctx,
+		chromedp.ExecPath(path), chromedp.UserDataDir(profile), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("disable-features", "Translate,OptimizationHints,MediaRouter"),
+		chromedp.Flag("disable-background-timer-throttling", true), chromedp.Flag("disable-backgrounding-occluded-windows", true),
+		chromedp.Flag("disable-renderer-backgrounding", true), chromedp.Flag("autoplay-policy", "no-user-gesture-required"), chromedp.Flag("mute-audio", true),
+		chromedp.WindowSize(1280, 800), chromedp.WSURLReadTimeout(time.Minute),
+	)
+	b.close = append(b.close, stop)
+	bctx, cancel := chromedp.NewContext(actx)
+	b.close = append(b.close, cancel)
+	if err := chromedp.Do(bctx); err != nil {
+		b.Close()
+		return nil, fmt.Errorf("start Chromium: %w", err)
+	}
+	b.ctx = bctx
+	return b, nil
+}
+
+func find() (string, error) {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", ErrMissing
+}
+
+// Close ends the process and removes its profile.
+func (b *Browser) Close() {
+	for i := len(b.close) - 1; i >= 0; i-- {
+		b.close[i]()
+	}
+	b.close = nil
+}
+
+// Page is a tab of a viewer of its own: no cookie, cache or service worker is shared
+// with another Page.
+type Page struct {
+	Ctx context.Context
+
+	mu       sync.Mutex
+	console  []string // guarded by mu
+	requests []string // guarded by mu
+}
+
+// Page opens a tab. close ends it.
+func (b *Browser) Page() (p *Page, closePage func(), err error) {
+	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
+	p = &Page{Ctx: ctx}
+	if err := p.begin(); err != nil {
+		cancel()
+		return nil, nil, fmt.Errorf("open a tab: %w", err)
+	}
+	return p, cancel, nil
+}
+
+// begin opens the tab and listens to it.
+func (p *Page) begin() error {
+	if err := chromedp.Listen(p.Ctx, p.event); err != nil {
+		return err
+	}
+	if _, err := chromedp.Call(p.Ctx, network.Enable, network.EnableParams{}); err != nil {
+		return err
+	}
+	if _, err := chromedp.Call(p.Ctx, log.Enable, cdp.Empty{}); err != nil {
+		return err
+	}
+	_, err := chromedp.Call(p.Ctx, runtime.Enable, cdp.Empty{})
+	return err
+}
+
+func (p *Page) event(ev any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch ev := ev.(type) {
+	case *runtime.EventConsoleAPICalled:
+		var words []string
+		for _, a := range ev.Args {
+			words = append(words, strings.Trim(string(a.Value), `"`)+a.Description)
+		}
+		p.console = append(p.console, string(ev.Type)+": "+strings.Join(words, " "))
+	case *runtime.EventExceptionThrown:
+		text := ev.ExceptionDetails.Text
+		if e := ev.ExceptionDetails.Exception; e != nil {
+			text += " " + e.Description
+		}
+		p.console = append(p.console, "exception: "+text)
+	case *log.EventEntryAdded:
+		p.console = append(p.console, string(ev.Entry.Level)+": "+ev.Entry.Text+" "+ev.Entry.URL)
+	case *network.EventRequestWillBeSent:
+		p.requests = append(p.requests, ev.Request.URL)
+	}
+}
+
+// Console is what the page said so far, a line each: "level: text".
+func (p *Page) Console() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string(nil), p.console...)
+}
+
+// Requests is the URL of each request of the page so far.
+func (p *Page) Requests() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string(nil), p.requests...)
+}
+
+// Do runs actions of chromedp in the page, for at most d.
+func (p *Page) Do(d time.Duration, actions ...chromedp.Action[chromedp.Void]) error {
+	ctx, cancel := context.WithTimeout(p.Ctx, d)
+	defer cancel()
+	return chromedp.Do(ctx, actions...)
+}
+
+// Open navigates.
+func (p *Page) Open(url string) error { return p.Do(time.Minute, chromedp.Navigate(url)) }
+
+// Front brings the tab to the front: Chromium defers media of a tab that was never
+// visible.
+func (p *Page) Front() error {
+	_, err := chromedp.Call(p.Ctx, page.BringToFront, cdp.Empty{})
+	return err
+}
+
+// Size makes the viewport this wide and high.
+func (p *Page) Size(width, height int64) error {
+	return p.Do(10*time.Second, chromedp.EmulateViewport(width, height))
+}
+
+// Eval evaluates an expression, waits for it where it is a promise, and gives its
+// value.
+func Eval[T any](p *Page, expression string) (T, error) {
+	ctx, cancel := context.WithTimeout(p.Ctx, time.Minute)
+	defer cancel()
+	return chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+}
+
+// Until waits until an expression is true, for at most d.
+func (p *Page) Until(d time.Duration, expression string) error {
+	end := time.Now().Add(d)
+	for {
+		ok, err := Eval[bool](p, "Boolean("+expression+")")
+		if err == nil && ok {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("not within %s: %s (%v)", d, expression, err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// Screenshot writes a PNG of what is visible.
+func (p *Page) Screenshot(file string) error {
+	ctx, cancel := context.WithTimeout(p.Ctx, 30*time.Second)
+	defer cancel()
+	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		return fmt.Errorf("take a screenshot: %w", err)
+	}
+	return os.WriteFile(file, png, 0o644)
+}
