@@ -1,0 +1,60 @@
+# make run    starts a pod on http://localhost:9090 (data in ./data)
+# make test   installs what tests need and runs all of them
+# make build  leaves build/out/kinopod
+GO       ?= go
+FUZZTIME ?= 30s
+
+out    := build/out/kinopod
+bundle := webapp/bundle/files/bundle.json
+
+# What the binary and the web app are made of: nothing is built twice.
+sources     := $(shell find pod shared webapp -name '*.go' -not -name '*_test.go') go.mod go.sum
+app_sources := $(shell find shared webapp build/bundle -type f -not -name '*_test.go' -not -path 'webapp/bundle/files/*') go.mod go.sum
+
+.PHONY: run build test lint fuzz bench clean tools test-tools
+
+run: tools $(out)
+	@exec $(out) serve --data ./data --listen :9090 --host localhost:9090 $(ARGS)
+
+build: $(out)
+
+$(out): $(bundle) $(sources)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $@ ./pod/cmd/kinopod
+
+$(bundle): $(app_sources)
+	$(GO) run ./build/bundle
+	@touch $@
+
+# Installs what is missing, where it may.
+tools:
+	@command -v redis-server >/dev/null && command -v ffmpeg >/dev/null || $(GO) run ./build/setup run
+
+test-tools:
+	$(GO) run ./build/setup test
+
+test: test-tools build lint
+	$(GO) test -race -timeout 40m ./...
+
+lint: $(bundle)
+	@unformatted=$$($(GO) tool gofumpt -l build pod shared webapp); \
+	if [ -n "$$unformatted" ]; then echo "not formatted (go tool gofumpt -w): $$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	GOOS=js GOARCH=wasm $(GO) vet ./webapp/... ./shared/...
+	$(GO) tool staticcheck ./...
+	$(GO) test ./build/rules
+
+# Each fuzz target for FUZZTIME; `go test` runs their seeds.
+fuzz: $(bundle)
+	@for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' pod shared webapp | xargs -n1 dirname | sort -u); do \
+		for target in $$(grep -h '^func Fuzz' $$dir/*_test.go | sed 's/^func \([A-Za-z0-9_]*\).*/\1/'); do \
+			echo "== $$dir $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) ./$$dir || exit 1; \
+		done; \
+	done
+
+bench: test-tools build
+	$(GO) run ./build/bench
+
+clean:
+	rm -rf build/out build/node/node_modules build/tracker-conformance/node_modules
+	find webapp/bundle/files -type f -not -name '.*' -delete
