@@ -1,0 +1,89 @@
+package seeder
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"kinopod/shared/magnet"
+)
+
+// BenchmarkWebTorrentInChromium downloads 200 MiB with webtorrent.js in Chromium,
+// kept in memory there. The seeder and the browser share this machine:
+//
+//	go test -run '^$' -bench WebTorrent -benchtime 3x ./pod/seeder
+func BenchmarkWebTorrentInChromium(b *testing.B) {
+	files := &shelf{}
+	film := files.add(b, 200<<20)
+	s := start(b, Config{}, files)
+	site := newSite(b, s)
+	ctx := chromium(b, site.URL)
+	want := sum(film.data)
+	m := magnet.Magnet{InfoHash: film.torrent.InfoHash, Trackers: []string{site.tracker()}}
+	var seconds, first, ours, theirs float64
+	for b.Loop() {
+		runtime.GC()
+		own, browser := ownCPU(), childrenCPU(b)
+		got := webtorrent(b, ctx, m, true)
+		ours += ownCPU() - own
+		theirs += childrenCPU(b) - browser
+		if got.SHA256 != want {
+			b.Fatal("other bytes than the film's")
+		}
+		seconds += got.Done / 1e3
+		first += got.First
+	}
+	gigabytes := float64(b.N) * float64(len(film.data)) / 1e9
+	b.ReportMetric(gigabytes*1e3/seconds, "MB/s")
+	b.ReportMetric(ours/gigabytes, "seeder-cpu-s/GB")
+	b.ReportMetric(theirs/gigabytes, "browser-cpu-s/GB")
+	b.ReportMetric(first/float64(b.N), "first-ms")
+	b.ReportMetric(0, "ns/op")
+}
+
+// ownCPU is the CPU time of this process, in seconds.
+func ownCPU() float64 {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
+}
+
+// childrenCPU is the CPU time of the processes that descend from this one and are
+// alive, in seconds.
+func childrenCPU(t testing.TB) float64 {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const ticks = 100 // a second
+	parent, used := map[int]int{}, map[int]float64{}
+	for _, path := range stats {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+		parent[pid], _ = strconv.Atoi(f[1])
+		user, _ := strconv.ParseFloat(f[11], 64)
+		system, _ := strconv.ParseFloat(f[12], 64)
+		used[pid] = (user + system) / ticks
+	}
+	total := 0.0
+	for pid, seconds := range used {
+		for p := parent[pid]; p > 1; p = parent[p] {
+			if p == os.Getpid() {
+				total += seconds
+				break
+			}
+		}
+	}
+	return total
+}

@@ -1,0 +1,24 @@
+// Package seeder gives pieces of the pod's own videos to peers: to browsers over
+// WebRTC, to BitTorrent clients over TCP and uTP, all from the one file on disk
+// (design.md, 8).
+//
+// A browser's offer comes in through Answer. The seeder answers it and never makes
+// offers of its own. Every browser is reached through one UDP port; the same port
+// over TCP is for networks that let no UDP through. A browser need not name a single
+// candidate: it finds us, and we learn it as peer-reflexive.
+//
+//	Answer -> peer (peer.go): one WebRTC connection, ended by stop
+//	          session (session.go): the peer protocol on its data channel
+//	            upload.go: blocks that wait, and the pace they leave at
+//	Wanted -> native.go: the BitTorrent client, fed with accepted connections
+//	both   -> swarm (swarm.go): one torrent's file, open while somebody asks
+//
+// A file is opened when the first peer asks for it and closed Config.Idle after the
+// last one has gone. Nothing is hashed: what stands in the store was hashed when it
+// was uploaded. So a start costs the same with one video or 10,000.
+//
+// Goroutines. Run owns all: it looks after time (silent peers, idle files) and
+// ends the rest when its context ends. A peer's goroutine is its session's reader;
+// a second one lives while blocks wait to be sent; the rest belong to pion and end
+// with the peer's connection, which the peer closes and waits for.
+package seeder

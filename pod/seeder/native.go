@@ -1,0 +1,269 @@
+package seeder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	bt "github.com/anacrolix/torrent"
+	"github.com/anacrolix/torrent/metainfo"
+	"github.com/anacrolix/torrent/storage"
+	"golang.org/x/time/rate"
+)
+
+// native serves BitTorrent clients over TCP and uTP through anacrolix's client. It
+// is fed with accepted connections: it dials nobody and asks no tracker, DHT or
+// router for anything.
+type native struct {
+	port uint16
+	tcp  net.Listener
+	utp  utpListener
+
+	mu     sync.Mutex
+	client *bt.Client // nil before start and after stop
+}
+
+// utpListener is what bt.NewUtpSocket gives.
+type utpListener interface {
+	bt.Listener
+	Close() error
+}
+
+// nativeTorrent is a torrent that is open in the client. It has one of its swarm's
+// references.
+type nativeTorrent struct{ torrent *bt.Torrent }
+
+// listenNative binds TCP and uTP on one port.
+func listenNative(address string) (*native, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("read address: %w", err)
+	}
+	for try := 1; ; try++ {
+		n, err := bindNative(host, port)
+		if err == nil {
+			return n, nil
+		}
+		if port != "0" || try == freePortTries || !errors.Is(err, syscall.EADDRINUSE) {
+			return nil, err
+		}
+	}
+}
+
+func bindNative(host, port string) (*native, error) {
+	tcp, err := net.Listen("tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		return nil, fmt.Errorf("listen on TCP: %w", err)
+	}
+	n := &native{tcp: tcp, port: uint16(tcp.Addr().(*net.TCPAddr).Port)}
+	var config bt.ClientConfig
+	if n.utp, err = bt.NewUtpSocket("udp", net.JoinHostPort(host, strconv.Itoa(int(n.port))), nil, config.Logger); err != nil {
+		_ = tcp.Close()
+		return nil, fmt.Errorf("listen on uTP: %w", err)
+	}
+	return n, nil
+}
+
+// close frees the port.
+func (n *native) close() {
+	_ = n.tcp.Close()
+	_ = n.utp.Close()
+}
+
+// start begins to take connections.
+func (n *native) start(s *Seeder) error {
+	config := bt.NewDefaultClientConfig()
+	config.DisableTCP, config.DisableUTP = true, true // it gets our listeners
+	config.NoDHT, config.DisablePEX, config.DisableTrackers = true, true, true
+	config.DisableWebtorrent, config.DisableWebseeds, config.NoDefaultPortForwarding = true, true, true
+	config.DialForPeerConns, config.AcceptPeerConnections = false, true
+	config.Seed = true
+	config.PeerID, config.ExtendedHandshakeClientVersion = string(s.self[:]), "Kinopod"
+	config.EstablishedConnsPerTorrent = 1 << 16 // seats are counted before
+	config.DefaultStorage = noStorage{}
+	config.Slogger = slog.New(slog.DiscardHandler) // it logs addresses of peers
+	if s.all != nil {
+		config.UploadRateLimiter = s.all
+	}
+	client, err := bt.NewClient(config)
+	if err != nil {
+		return fmt.Errorf("make client: %w", err)
+	}
+	n.mu.Lock()
+	n.client = client
+	n.mu.Unlock()
+	client.AddListener(&guardedListener{n.tcp, s.admitNative})
+	client.AddListener(&guardedListener{utpAsListener{n.utp}, s.admitNative})
+	return nil
+}
+
+// stop closes every torrent and connection and frees the port.
+func (n *native) stop(s *Seeder) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s.mu.Lock()
+	all := slices.Collect(maps.Values(s.swarms))
+	s.mu.Unlock()
+	for _, w := range all {
+		n.drop(s, w)
+	}
+	n.client.Close() // before the listeners: then their end is not an error to it
+	n.client = nil
+	n.close()
+}
+
+// serve opens w for BitTorrent clients, if it is not yet.
+func (n *native) serve(s *Seeder, w *swarm) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.client == nil {
+		return false
+	}
+	s.mu.Lock()
+	open, dropped := w.native != nil, w.dropped
+	s.mu.Unlock()
+	if open || dropped {
+		return open
+	}
+	t, _ := n.client.AddTorrentOpt(bt.AddTorrentOpts{
+		InfoHash: metainfo.Hash(w.hash), InfoBytes: w.meta.Info, Storage: swarmStorage{blockFile{s, w}}, DisallowDataDownload: true,
+	})
+	s.mu.Lock()
+	w.native = &nativeTorrent{t}
+	w.refs++
+	s.mu.Unlock()
+	return true
+}
+
+// drop closes w to BitTorrent clients. n.mu is held: the client must not get a
+// torrent anew before it has lost it.
+func (n *native) drop(s *Seeder, w *swarm) {
+	s.mu.Lock()
+	t := w.native
+	w.native = nil
+	s.mu.Unlock()
+	if t == nil {
+		return
+	}
+	t.torrent.Drop()
+	s.mu.Lock()
+	s.btSent += t.sent()
+	s.mu.Unlock()
+	s.release(w)
+}
+
+// dropIdle closes those of ws to which no client is connected.
+func (n *native) dropIdle(s *Seeder, ws []*swarm) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, w := range ws {
+		s.mu.Lock()
+		t := w.native
+		s.mu.Unlock()
+		if t != nil && t.idle() {
+			n.drop(s, w)
+		}
+	}
+}
+
+// idle says that no client is connected.
+func (t *nativeTorrent) idle() bool { return len(t.torrent.PeerConns()) == 0 }
+
+// sent is how many bytes of blocks went to clients.
+func (t *nativeTorrent) sent() int64 {
+	stats := t.torrent.Stats()
+	return stats.BytesWrittenData.Int64()
+}
+
+// nativeWriteWithin is how long a client may take to accept what is written.
+const nativeWriteWithin = time.Minute
+
+// admitNative takes a seat for an accepted connection.
+func (s *Seeder) admitNative(c net.Conn) (net.Conn, error) {
+	from := addressOf(c.RemoteAddr())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.seats.take(from); err != nil {
+		s.refused[err.(*refusal).reason]++
+		return nil, err
+	}
+	s.nativePeers++
+	return &nativeConn{Conn: c, pace: newLimiter(s.config.PeerBytesPerSecond), life: s.life, leave: sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.seats.leave(from)
+		s.nativePeers--
+	})}, nil
+}
+
+// nativeConn is a connection with its seat and its budget.
+type nativeConn struct {
+	net.Conn
+	pace  *rate.Limiter
+	life  context.Context
+	leave func()
+}
+
+func (c *nativeConn) Write(b []byte) (int, error) {
+	for n := len(b); c.pace != nil && n > 0; n -= c.pace.Burst() {
+		if err := c.pace.WaitN(c.life, min(n, c.pace.Burst())); err != nil {
+			return 0, fmt.Errorf("wait for budget: %w", err)
+		}
+	}
+	if err := c.SetWriteDeadline(time.Now().Add(nativeWriteWithin)); err != nil {
+		return 0, fmt.Errorf("set deadline: %w", err)
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *nativeConn) Close() error {
+	c.leave()
+	return c.Conn.Close()
+}
+
+// utpAsListener makes a net.Listener of a uTP socket.
+type utpAsListener struct{ utpListener }
+
+// noStorage is the client's default: every torrent brings its own.
+type noStorage struct{}
+
+func (noStorage) OpenTorrent(context.Context, *metainfo.Info, metainfo.Hash) (storage.TorrentImpl, error) {
+	return storage.TorrentImpl{}, errors.New("a torrent without storage")
+}
+
+// swarmStorage reads a swarm's file for anacrolix's client. Every piece is complete:
+// it was hashed when it was uploaded.
+type swarmStorage struct{ file blockFile }
+
+var _ storage.ClientImpl = swarmStorage{}
+
+// OpenTorrent implements storage.ClientImpl.
+func (st swarmStorage) OpenTorrent(context.Context, *metainfo.Info, metainfo.Hash) (storage.TorrentImpl, error) {
+	return storage.TorrentImpl{
+		Piece: func(p metainfo.Piece) storage.PieceImpl {
+			return pieceStorage{io.NewSectionReader(st.file, p.Offset(), p.Length())}
+		},
+		Close: func() error { return nil }, // drop gives the file back
+	}, nil
+}
+
+// pieceStorage is one piece.
+type pieceStorage struct{ *io.SectionReader }
+
+func (pieceStorage) WriteAt([]byte, int64) (int, error) {
+	return 0, errors.New("a seeder takes no pieces")
+}
+func (pieceStorage) MarkComplete() error    { return nil }
+func (pieceStorage) MarkNotComplete() error { return nil }
+func (pieceStorage) Completion() storage.Completion {
+	return storage.Completion{Ok: true, Complete: true}
+}
