@@ -1,0 +1,57 @@
+package httpapi
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+)
+
+// proxies are the networks whose X-Forwarded-For is believed.
+type proxies []netip.Prefix
+
+func (p proxies) has(a netip.Addr) bool {
+	for _, prefix := range p {
+		if prefix.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// client is who stands behind a connection from peer: the last address in
+// X-Forwarded-For that is not itself a trusted proxy.
+func (p proxies) client(peer netip.Addr, forwarded string) netip.Addr {
+	for p.has(peer) && forwarded != "" {
+		i := strings.LastIndexByte(forwarded, ',')
+		a, err := netip.ParseAddr(strings.TrimSpace(forwarded[i+1:]))
+		if err != nil {
+			break
+		}
+		peer, forwarded = a.Unmap().WithZone(""), forwarded[:max(i, 0)]
+	}
+	return peer
+}
+
+func (p proxies) of(c *fiber.Ctx) netip.Addr {
+	return p.client(addrOf(c.Context().RemoteAddr()), c.Get(fiber.HeaderXForwardedFor))
+}
+
+// addrOf is the IP address of a socket; zero where it has none.
+func addrOf(a net.Addr) netip.Addr {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
+}
+
+// subnet is what counts as one address: IPv6 customers have a /64.
+func subnet(a netip.Addr) netip.Prefix {
+	bits := a.BitLen()
+	if a.Is6() {
+		bits = 64
+	}
+	p, _ := a.Prefix(bits) // fails for the zero Addr only, whose Prefix is zero too
+	return p
+}

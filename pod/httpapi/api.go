@@ -1,0 +1,263 @@
+package httpapi
+
+import (
+	"context"
+	"net/netip"
+
+	"kinopod/pod/accounts"
+	"kinopod/pod/catalog"
+	"kinopod/shared/api"
+	"kinopod/shared/magnet"
+	"kinopod/shared/network"
+	"kinopod/shared/torrent"
+	"kinopod/shared/video"
+)
+
+// Accounts are the rules of accounts and sessions; *accounts.Accounts.
+type Accounts interface {
+	Authenticate(ctx context.Context, token string) (accounts.Actor, error)
+	Login(ctx context.Context, in api.Credentials, from netip.Addr, client string) (api.Session, error)
+	Register(ctx context.Context, in api.Registration, from netip.Addr, client string) (api.Session, error)
+	Logout(ctx context.Context, who accounts.Actor) error
+	Me(ctx context.Context, who accounts.Actor) (api.User, error)
+	ChangePassword(ctx context.Context, who accounts.Actor, in api.PasswordChange) error
+	Sessions(ctx context.Context, who accounts.Actor) ([]api.SessionInfo, error)
+	EndSession(ctx context.Context, who accounts.Actor, id string) error
+	CreateInvite(ctx context.Context, who accounts.Actor) (api.Invite, error)
+}
+
+// Catalog is the index of videos; *catalog.Catalog.
+type Catalog interface {
+	Get(ctx context.Context, id video.ID) (video.Video, error)
+	Newest(ctx context.Context, q api.VideosQuery) ([]video.Video, string, error)
+	Edit(ctx context.Context, who catalog.Editor, id video.ID, in api.VideoEdit) (video.Video, error)
+}
+
+// Publisher turns uploads into videos and back. Errors have api.CodeNotFound for
+// what is not there (any more).
+type Publisher interface {
+	Uploads(ctx context.Context, username string) ([]api.Upload, error)
+	// EditUpload and SetThumbnail act on an upload under way; SetThumbnail on a
+	// video too.
+	EditUpload(ctx context.Context, who accounts.Actor, id video.ID, in api.VideoEdit) (api.Upload, error)
+	SetThumbnail(ctx context.Context, who accounts.Actor, id video.ID, webp []byte) error
+	// Withdraw removes a video, or an upload under way.
+	Withdraw(ctx context.Context, who accounts.Actor, id video.ID) error
+}
+
+// Files are the files of videos on disk.
+type Files interface {
+	// Open gives the torrent of h and where its file is; api.CodeNotFound.
+	Open(h magnet.InfoHash) (t *torrent.Torrent, path string, err error)
+	// ThumbnailPath is "" for what is not a hash of a picture.
+	ThumbnailPath(hash string) string
+}
+
+// API is the pod's own implementation of api.Methods, for its routes and for
+// rendering pages.
+type API struct {
+	cfg     Config
+	parts   Parts
+	metrics *metrics
+	caller  *Caller // nil: the caller is in the context
+}
+
+var _ api.Methods = (*API)(nil)
+
+// as is the API for one caller, whatever the context says.
+func (a *API) as(c Caller) *API {
+	b := *a
+	b.caller = &c
+	return &b
+}
+
+func (a *API) who(ctx context.Context) Caller {
+	if a.caller != nil {
+		return *a.caller
+	}
+	return CallerOf(ctx)
+}
+
+// actor is the caller's account; api.CodeUnauthorized without one.
+func (a *API) actor(ctx context.Context) (accounts.Actor, error) {
+	who := a.who(ctx).Actor
+	if who.Username == "" {
+		return who, &api.Error{Code: api.CodeUnauthorized, Message: "Log in first."}
+	}
+	return who, nil
+}
+
+// asActor calls f for the caller's account.
+func asActor[T any](ctx context.Context, a *API, f func(context.Context, accounts.Actor) (T, error)) (T, error) {
+	who, err := a.actor(ctx)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return f(ctx, who)
+}
+
+// Pod implements api.Methods.
+func (a *API) Pod(context.Context) (api.Pod, error) {
+	return api.Pod{
+		Name: a.cfg.Name, Host: a.cfg.Host, Version: a.cfg.Version, Registration: a.cfg.Registration,
+		Limits: api.PodLimits{
+			UploadBytes: int64(a.cfg.Limits.UploadBytes), QuotaBytes: int64(a.cfg.Limits.QuotaBytes),
+			NameRunes: video.MaxName, DescriptionRunes: video.MaxDescription, Tags: video.MaxTags,
+		},
+	}, nil
+}
+
+// Login implements api.Methods.
+func (a *API) Login(ctx context.Context, in api.Credentials) (api.Session, error) {
+	c := a.who(ctx)
+	s, err := a.parts.Accounts.Login(ctx, in, c.From, c.Client)
+	a.metrics.login(err)
+	return s, err
+}
+
+// Register implements api.Methods.
+func (a *API) Register(ctx context.Context, in api.Registration) (api.Session, error) {
+	c := a.who(ctx)
+	return a.parts.Accounts.Register(ctx, in, c.From, c.Client)
+}
+
+// Logout implements api.Methods. Without a session there is nothing to end.
+func (a *API) Logout(ctx context.Context) error {
+	who, err := a.actor(ctx)
+	if err != nil {
+		return nil
+	}
+	return a.parts.Accounts.Logout(ctx, who)
+}
+
+// Me implements api.Methods.
+func (a *API) Me(ctx context.Context) (api.User, error) {
+	return asActor(ctx, a, a.parts.Accounts.Me)
+}
+
+// ChangePassword implements api.Methods.
+func (a *API) ChangePassword(ctx context.Context, in api.PasswordChange) error {
+	who, err := a.actor(ctx)
+	if err != nil {
+		return err
+	}
+	return a.parts.Accounts.ChangePassword(ctx, who, in)
+}
+
+// Sessions implements api.Methods.
+func (a *API) Sessions(ctx context.Context) ([]api.SessionInfo, error) {
+	return asActor(ctx, a, a.parts.Accounts.Sessions)
+}
+
+// EndSession implements api.Methods.
+func (a *API) EndSession(ctx context.Context, id string) error {
+	who, err := a.actor(ctx)
+	if err != nil {
+		return err
+	}
+	return a.parts.Accounts.EndSession(ctx, who, id)
+}
+
+// CreateInvite implements api.Methods.
+func (a *API) CreateInvite(ctx context.Context) (api.Invite, error) {
+	return asActor(ctx, a, a.parts.Accounts.CreateInvite)
+}
+
+// Videos implements api.Methods.
+func (a *API) Videos(ctx context.Context, q api.VideosQuery) (api.VideoPage, error) {
+	page := api.VideoPage{Videos: []api.Video{}}
+	videos, cursor, err := a.parts.Catalog.Newest(ctx, q)
+	if err != nil {
+		return page, err
+	}
+	page.Cursor = cursor
+	for _, v := range videos {
+		page.Videos = append(page.Videos, a.view(ctx, v))
+	}
+	return page, nil
+}
+
+// Video implements api.Methods.
+func (a *API) Video(ctx context.Context, id video.ID) (api.Video, error) {
+	v, err := a.parts.Catalog.Get(ctx, id)
+	if err != nil {
+		return api.Video{}, err
+	}
+	return a.view(ctx, v), nil
+}
+
+// EditVideo implements api.Methods. An upload may become a video while it is
+// asked for, so the catalogue is asked again after it.
+func (a *API) EditVideo(ctx context.Context, id video.ID, in api.VideoEdit) (api.Video, error) {
+	who, err := a.actor(ctx)
+	if err != nil {
+		return api.Video{}, err
+	}
+	editor := catalog.Editor{Username: who.Username, Moderator: who.MayModerate()}
+	v, err := a.parts.Catalog.Edit(ctx, editor, id, in)
+	if !api.Is(err, api.CodeNotFound) {
+		return a.view(ctx, v), err
+	}
+	up, err := a.parts.Publisher.EditUpload(ctx, who, id, in)
+	if err == nil {
+		return viewUpload(up, a.cfg.Host, who), nil
+	}
+	if !api.Is(err, api.CodeNotFound) {
+		return api.Video{}, err
+	}
+	v, err = a.parts.Catalog.Edit(ctx, editor, id, in)
+	return a.view(ctx, v), err
+}
+
+// SetThumbnail implements api.Methods.
+func (a *API) SetThumbnail(ctx context.Context, id video.ID, webp []byte) error {
+	who, err := a.actor(ctx)
+	if err != nil {
+		return err
+	}
+	return a.parts.Publisher.SetThumbnail(ctx, who, id, webp)
+}
+
+// RemoveVideo implements api.Methods.
+func (a *API) RemoveVideo(ctx context.Context, id video.ID) error {
+	who, err := a.actor(ctx)
+	if err != nil {
+		return err
+	}
+	return a.parts.Publisher.Withdraw(ctx, who, id)
+}
+
+// Uploads implements api.Methods.
+func (a *API) Uploads(ctx context.Context) ([]api.Upload, error) {
+	return asActor(ctx, a, func(ctx context.Context, who accounts.Actor) ([]api.Upload, error) {
+		return a.parts.Publisher.Uploads(ctx, who.Username)
+	})
+}
+
+// view is v as the caller sees it.
+func (a *API) view(ctx context.Context, v video.Video) api.Video {
+	links := api.LinksOf(&v, a.cfg.Secure())
+	who := a.who(ctx).Actor
+	out := api.Video{
+		ID: v.ID, Origin: v.Origin, Name: v.Name, Description: v.Description, Uploader: v.Uploader,
+		Tags: append([]string{}, v.Tags...), Created: v.Created, Duration: v.Duration.Seconds(),
+		ThumbnailURL: links.Thumbnail, Magnet: links.Magnet, TorrentURL: links.Torrent, StreamURL: links.Stream,
+		Renditions: []api.Rendition{},
+		Mine:       v.Origin == a.cfg.Host && who.Username != "" && (who.Username == v.Uploader || who.MayModerate()),
+	}
+	for _, r := range v.Renditions {
+		out.Renditions = append(out.Renditions, api.Rendition{
+			InfoHash: r.InfoHash, Size: r.Size, MIME: r.MIME, FileName: r.FileName, Width: r.Width, Height: r.Height,
+		})
+	}
+	return out
+}
+
+// viewUpload is an upload under way as the video that it will be.
+func viewUpload(u api.Upload, origin network.Host, who accounts.Actor) api.Video {
+	return api.Video{
+		ID: u.ID, Origin: origin, Name: u.Name, Description: u.Description, Uploader: who.Username,
+		Tags: append([]string{}, u.Tags...), Created: u.Created, Renditions: []api.Rendition{}, Mine: true,
+	}
+}

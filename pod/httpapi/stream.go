@@ -1,0 +1,194 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+
+	"kinopod/shared/api"
+	"kinopod/shared/magnet"
+	"kinopod/shared/video"
+)
+
+// handOver is what a media element gets of a range that it left open: little, so
+// that its next range already goes through the service worker (design.md, 9).
+const handOver = 1 << 20
+
+const (
+	immutable   = "public, max-age=31536000, immutable"
+	webp        = "image/webp"
+	bittorrent  = "application/x-bittorrent"
+	crossOrigin = "Cross-Origin-Resource-Policy"
+)
+
+func (s *Server) routeFiles() {
+	for path, handle := range map[string]fiber.Handler{
+		api.PathStream + "/:infohash/:file": s.stream,
+		api.PathTorrents + "/:id.torrent":   s.torrent,
+		api.PathThumbnails + "/:hash.webp":  s.thumbnail,
+	} {
+		s.app.Get(path, anyOrigin, handle)
+		s.app.Options(path, anyOrigin, func(c *fiber.Ctx) error { return c.SendStatus(http.StatusNoContent) })
+		s.app.All(path, otherMethod("GET, HEAD, OPTIONS"))
+	}
+	for _, prefix := range []string{api.PathStream, api.PathThumbnails} {
+		s.app.Use(prefix, func(*fiber.Ctx) error { return fiber.ErrNotFound })
+	}
+}
+
+// anyOrigin lets pages of other pods read the answer.
+func anyOrigin(c *fiber.Ctx) error {
+	c.Set(fiber.HeaderAccessControlAllowOrigin, "*")
+	c.Set(fiber.HeaderAccessControlExposeHeaders, "Accept-Ranges, Content-Length, Content-Range, ETag")
+	c.Set(crossOrigin, "cross-origin")
+	if c.Method() == http.MethodOptions {
+		c.Set(fiber.HeaderAccessControlAllowMethods, "GET, HEAD, OPTIONS")
+		c.Set(fiber.HeaderAccessControlAllowHeaders, "Range, If-Range, If-None-Match")
+		c.Set(fiber.HeaderAccessControlMaxAge, "86400")
+	}
+	return c.Next()
+}
+
+// stream serves the bytes of a rendition: plain playback and web seed (BEP 19).
+func (s *Server) stream(c *fiber.Ctx) error {
+	if s.streamOff.Load() {
+		return &api.Error{Code: api.CodeUnavailable, Message: "This pod does not send videos by HTTP at the moment."}
+	}
+	h, err := magnet.ParseInfoHash(c.Params("infohash"))
+	if err != nil {
+		return errNoVideo
+	}
+	t, path, err := s.parts.Files.Open(h)
+	if err != nil {
+		return err
+	}
+	if name, err := url.PathUnescape(c.Params("file")); err != nil || name != t.Name {
+		return errNoVideo
+	}
+	tag := `"` + h.String() + `"`
+	c.Set(fiber.HeaderETag, tag)
+	c.Set(fiber.HeaderCacheControl, immutable)
+	c.Set(fiber.HeaderAcceptRanges, "bytes")
+	c.Set(fiber.HeaderContentType, mimeOf(t.Name))
+	if c.Get(fiber.HeaderIfNoneMatch) == tag {
+		return c.SendStatus(http.StatusNotModified)
+	}
+	part, kind := span{0, t.Length}, rangeWhole
+	if ifRange := c.Get(fiber.HeaderIfRange); c.Method() == http.MethodGet && (ifRange == "" || ifRange == tag) {
+		part, kind = parseRange(c.Get(fiber.HeaderRange), t.Length)
+	}
+	switch dest := c.Get("Sec-Fetch-Dest"); {
+	case kind == rangeRefused:
+		return refuseRange(c, t.Length)
+	case kind == rangeOpen && (dest == "video" || dest == "audio"):
+		part.n = min(part.n, handOver)
+	}
+	if kind != rangeWhole {
+		c.Status(http.StatusPartialContent)
+		c.Set(fiber.HeaderContentRange, fmt.Sprintf("bytes %d-%d/%d", part.first, part.first+part.n-1, t.Length))
+	}
+	if c.Method() == http.MethodHead {
+		c.Response().Header.SetContentLength(int(part.n))
+		return nil
+	}
+	return s.sendPart(c, path, part)
+}
+
+func refuseRange(c *fiber.Ctx, size int64) error {
+	c.Set(fiber.HeaderContentRange, "bytes */"+strconv.FormatInt(size, 10))
+	c.Set(fiber.HeaderCacheControl, "no-store")
+	e := &api.Error{Code: api.CodeInvalid, Message: fmt.Sprintf("The file has %d bytes; this range is not one of it.", size)}
+	return c.Status(http.StatusRequestedRangeNotSatisfiable).JSON(e)
+}
+
+func (s *Server) sendPart(c *fiber.Ctx, path string, part span) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) { // removed a moment ago
+		return errNoVideo
+	}
+	if err != nil {
+		return fmt.Errorf("open file to stream: %w", err)
+	}
+	if _, err := f.Seek(part.first, io.SeekStart); err != nil {
+		return errors.Join(fmt.Errorf("seek in file to stream: %w", err), f.Close())
+	}
+	c.Context().SetBodyStream(&fileBody{file: f, left: part.n, sent: s.metrics.streamed}, int(part.n))
+	return nil
+}
+
+// torrent serves the .torrent of a video's first rendition.
+func (s *Server) torrent(c *fiber.Ctx) error {
+	id, err := video.ParseID(c.Params("id"))
+	if err != nil {
+		return errNoVideo
+	}
+	v, err := s.parts.Catalog.Get(s.ctx, id)
+	if err != nil {
+		return err
+	}
+	if len(v.Renditions) == 0 {
+		return errNoVideo
+	}
+	t, _, err := s.parts.Files.Open(v.Renditions[0].InfoHash)
+	if err != nil {
+		return err
+	}
+	web, socket := api.Base(s.cfg.Host, s.cfg.Secure()), api.SocketBase(s.cfg.Host, s.cfg.Secure())
+	b, err := t.Metainfo(
+		[]string{socket + api.PathTrackerSocket, web + api.PathAnnounce},
+		[]string{web + api.StreamPath(t.InfoHash, t.Name)},
+	)
+	if err != nil {
+		return err
+	}
+	c.Set(fiber.HeaderContentType, bittorrent)
+	c.Set(fiber.HeaderCacheControl, "no-cache")
+	c.Set(fiber.HeaderContentDisposition, attachment(t.Name+".torrent"))
+	return c.Send(b)
+}
+
+func (s *Server) thumbnail(c *fiber.Ctx) error {
+	hash := c.Params("hash")
+	path := s.parts.Files.ThumbnailPath(hash)
+	if path == "" {
+		return errNoPicture
+	}
+	b, err := os.ReadFile(path) // at most api.MaxThumbnail
+	if errors.Is(err, fs.ErrNotExist) {
+		return errNoPicture
+	}
+	if err != nil {
+		return fmt.Errorf("read thumbnail: %w", err)
+	}
+	tag := `"` + hash + `"`
+	c.Set(fiber.HeaderETag, tag)
+	c.Set(fiber.HeaderCacheControl, immutable)
+	c.Set(fiber.HeaderContentType, webp)
+	if c.Get(fiber.HeaderIfNoneMatch) == tag {
+		return c.SendStatus(http.StatusNotModified)
+	}
+	return c.Send(b)
+}
+
+var errNoPicture = &api.Error{Code: api.CodeNotFound, Message: "There is no such picture."}
+
+// mimeOf is the type of a rendition by its file name, which video.FileName made.
+func mimeOf(name string) string {
+	if strings.HasSuffix(name, ".webm") {
+		return video.WebM
+	}
+	return video.MP4
+}
+
+// attachment names what is to be saved (RFC 6266).
+func attachment(name string) string {
+	return "attachment; filename*=UTF-8''" + strings.ReplaceAll(url.QueryEscape(name), "+", "%20")
+}
