@@ -1,0 +1,191 @@
+// Package catalog is the index of the videos that a pod knows: which there are,
+// who may change what is said of them, and what goes when one is withdrawn.
+//
+// Errors for the person who asked are *api.Error.
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"kinopod/shared/api"
+	"kinopod/shared/magnet"
+	"kinopod/shared/network"
+	"kinopod/shared/video"
+)
+
+// Catalog keeps the rules; its Store keeps the videos.
+type Catalog struct {
+	store Store
+	host  network.Host
+}
+
+// New joins the rules with a store. host is this pod: only its own videos are
+// changed and withdrawn here.
+func New(store Store, host network.Host) *Catalog {
+	return &Catalog{store: store, host: host}
+}
+
+// Editor is who changes or withdraws a video.
+type Editor struct {
+	Username  string
+	Moderator bool
+}
+
+// ErrWithdrawn is what Add answers for a video that was withdrawn: whoever adds it
+// once more, having been interrupted, must not bring it back.
+var ErrWithdrawn = &api.Error{Code: api.CodeConflict, Message: "This video was removed."}
+
+// Add lists a video. It may be repeated: added is false, and nothing changes, for an
+// ID that is listed already. It fails with ErrWithdrawn for one that was withdrawn,
+// and then puts its files on the list of Withdrawn. Files and thumbnail that were
+// to be deleted are off those lists afterwards.
+func (c *Catalog) Add(ctx context.Context, v video.Video) (added bool, err error) {
+	if err := v.Validate(); err != nil {
+		return false, &api.Error{Code: api.CodeInvalid, Message: "This cannot be listed as a video.", Cause: err}
+	}
+	return c.store.Add(ctx, v)
+}
+
+// Get is one video; api.CodeNotFound for none.
+func (c *Catalog) Get(ctx context.Context, id video.ID) (video.Video, error) {
+	v, err := c.store.Get(ctx, id)
+	return v, told(err)
+}
+
+// ByInfoHash is a video that has this file. Where several have it, any of them.
+func (c *Catalog) ByInfoHash(ctx context.Context, h magnet.InfoHash) (video.Video, error) {
+	v, err := c.store.ByInfoHash(ctx, h)
+	return v, told(err)
+}
+
+// Newest is a page of videos, the newest first, and the cursor of the next one, ""
+// on the last. With a filter a page may be short of the limit although more follow.
+func (c *Catalog) Newest(ctx context.Context, q api.VideosQuery) ([]video.Video, string, error) {
+	l := Listing{Origin: q.Origin, Uploader: q.Uploader, Limit: min(q.Limit, api.MaxPage)}
+	if l.Limit <= 0 {
+		l.Limit = api.DefaultPage
+	}
+	if l.Uploader != "" && l.Origin == "" {
+		l.Origin = c.host
+	}
+	if q.Cursor != "" {
+		at, err := ParsePosition(q.Cursor)
+		if err != nil {
+			return nil, "", &api.Error{Code: api.CodeInvalid, Message: "The cursor is not one of this pod's. Start over without it.", Cause: err}
+		}
+		l.After = &at
+	}
+	videos, next, err := c.store.Page(ctx, l)
+	if err != nil || next == nil {
+		return videos, "", err
+	}
+	return videos, next.String(), nil
+}
+
+// Edit changes what is said of a video; its uploader and moderators may.
+func (c *Catalog) Edit(ctx context.Context, who Editor, id video.ID, in api.VideoEdit) (video.Video, error) {
+	v, err := c.store.Update(ctx, id, func(v *video.Video) error {
+		if err := c.mayChange(who, v); err != nil {
+			return err
+		}
+		return apply(v, in)
+	})
+	return v, told(err)
+}
+
+func apply(v *video.Video, in api.VideoEdit) (err error) {
+	if in.Name != nil {
+		if v.Name, err = video.CleanName(*in.Name); err != nil {
+			return sentence("Name", err)
+		}
+	}
+	if in.Description != nil {
+		if v.Description, err = video.CleanDescription(*in.Description); err != nil {
+			return sentence("Description", err)
+		}
+	}
+	if in.Tags != nil {
+		if v.Tags, err = video.CleanTags(*in.Tags); err != nil {
+			return sentence("Tags", err)
+		}
+	}
+	return nil
+}
+
+// sentence makes one of an error of package video: what it is about, and the part
+// that it adds to video.ErrInvalid.
+func sentence(what string, err error) error {
+	text := err.Error()
+	mark := video.ErrInvalid.Error() + ": "
+	if i := strings.LastIndex(text, mark); i >= 0 {
+		text = text[i+len(mark):]
+	}
+	return &api.Error{Code: api.CodeInvalid, Message: what + ": " + text + "."}
+}
+
+// SetThumbnail sets the picture of a video: the hexadecimal SHA-256 of a file that
+// is stored. The former one goes on the list of UnusedThumbnails if no video has it.
+// Whoever calls has checked who asks.
+func (c *Catalog) SetThumbnail(ctx context.Context, id video.ID, hash string) error {
+	if len(hash) != 64 || strings.Trim(hash, "0123456789abcdef") != "" {
+		return fmt.Errorf("set thumbnail of %s: %q is not a hash", id, hash)
+	}
+	_, err := c.store.Update(ctx, id, func(v *video.Video) error {
+		v.Thumbnail = hash
+		return nil
+	})
+	return told(err)
+}
+
+// Withdraw takes a video out of every index; its uploader and moderators may. In the
+// same transaction the files that no other video has go on the list of Withdrawn,
+// and its thumbnail on that of UnusedThumbnails. It answers the video as it was.
+func (c *Catalog) Withdraw(ctx context.Context, who Editor, id video.ID) (video.Video, error) {
+	v, err := c.store.Withdraw(ctx, id, func(v *video.Video) error { return c.mayChange(who, v) })
+	return v, told(err)
+}
+
+// Withdrawn lists the files to delete, the longest waiting first: delete each,
+// then say Deleted. Add takes a file off the list again, so whoever deletes must not
+// do it while they place the same file: hold a lock over both, and look with
+// ByInfoHash under it whether the file is still nobody's.
+func (c *Catalog) Withdrawn(ctx context.Context) ([]magnet.InfoHash, error) {
+	return c.store.Withdrawn(ctx)
+}
+
+// Deleted takes a file off the list of Withdrawn. It may be repeated.
+func (c *Catalog) Deleted(ctx context.Context, h magnet.InfoHash) error {
+	return c.store.Deleted(ctx, h)
+}
+
+// UnusedThumbnails lists the pictures to delete, as Withdrawn does files.
+func (c *Catalog) UnusedThumbnails(ctx context.Context) ([]string, error) {
+	return c.store.UnusedThumbnails(ctx)
+}
+
+// ThumbnailDeleted takes a picture off the list of UnusedThumbnails. It may be
+// repeated.
+func (c *Catalog) ThumbnailDeleted(ctx context.Context, hash string) error {
+	return c.store.ThumbnailDeleted(ctx, hash)
+}
+
+func (c *Catalog) mayChange(who Editor, v *video.Video) error {
+	switch {
+	case v.Origin != c.host:
+		return &api.Error{Code: api.CodeForbidden, Message: "Only the pod that this video comes from may change it."}
+	case !who.Moderator && (who.Username == "" || !strings.EqualFold(who.Username, v.Uploader)):
+		return &api.Error{Code: api.CodeForbidden, Message: "Only its uploader and moderators may change this video."}
+	}
+	return nil
+}
+
+// told puts the store's ErrNotFound into words.
+func told(err error) error {
+	if errors.Is(err, ErrNotFound) {
+		return &api.Error{Code: api.CodeNotFound, Message: "There is no such video."}
+	}
+	return err
+}

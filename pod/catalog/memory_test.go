@@ -1,0 +1,194 @@
+package catalog_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"kinopod/pod/catalog"
+	"kinopod/pod/catalog/catalogtest"
+	"kinopod/shared/magnet"
+	"kinopod/shared/video"
+)
+
+// memory is a Store for the tests of the rules.
+type memory struct {
+	mu     sync.Mutex
+	videos []entry // in the order of Seq
+	next   uint32
+	gone   map[video.ID]bool
+	files  []magnet.InfoHash
+	thumbs []string
+	fail   error // what Page and Add answer, if not nil
+}
+
+type entry struct {
+	video.Video
+	seq uint32
+}
+
+var _ catalog.Store = (*memory)(nil)
+
+func TestMemoryIsAStore(t *testing.T) {
+	catalogtest.TestStore(t, func(testing.TB) catalog.Store { return &memory{gone: map[video.ID]bool{}} })
+}
+
+func (m *memory) find(fits func(entry) bool) int {
+	return slices.IndexFunc(m.videos, fits)
+}
+
+func byID(id video.ID) func(entry) bool { return func(e entry) bool { return e.ID == id } }
+
+func (m *memory) drop(v *video.Video) {
+	for _, r := range v.Renditions {
+		if m.find(byFile(r.InfoHash)) < 0 && !slices.Contains(m.files, r.InfoHash) {
+			m.files = append(m.files, r.InfoHash)
+		}
+	}
+	if v.Thumbnail != "" && m.find(func(e entry) bool { return e.Thumbnail == v.Thumbnail }) < 0 && !slices.Contains(m.thumbs, v.Thumbnail) {
+		m.thumbs = append(m.thumbs, v.Thumbnail)
+	}
+}
+
+func (m *memory) need(v *video.Video) {
+	for _, r := range v.Renditions {
+		m.files = slices.DeleteFunc(m.files, func(h magnet.InfoHash) bool { return h == r.InfoHash })
+	}
+	m.thumbs = slices.DeleteFunc(m.thumbs, func(h string) bool { return h == v.Thumbnail })
+}
+
+func byFile(h magnet.InfoHash) func(entry) bool {
+	return func(e entry) bool {
+		return slices.ContainsFunc(e.Renditions, func(r video.Rendition) bool { return r.InfoHash == h })
+	}
+}
+
+func (m *memory) Add(_ context.Context, v video.Video) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fail != nil {
+		return false, m.fail
+	}
+	if m.gone[v.ID] {
+		m.drop(&v)
+		return false, catalog.ErrWithdrawn
+	}
+	if m.find(byID(v.ID)) >= 0 {
+		return false, nil
+	}
+	m.next++
+	v.Created = v.Created.UTC().Truncate(time.Millisecond)
+	m.videos = append(m.videos, entry{v, m.next})
+	m.need(&v)
+	return true, nil
+}
+
+func (m *memory) one(fits func(entry) bool) (video.Video, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := m.find(fits)
+	if i < 0 {
+		return video.Video{}, catalog.ErrNotFound
+	}
+	v := m.videos[i].Video
+	v.Tags = slices.Clone(v.Tags)
+	return v, nil
+}
+
+func (m *memory) Get(_ context.Context, id video.ID) (video.Video, error) { return m.one(byID(id)) }
+
+func (m *memory) ByInfoHash(_ context.Context, h magnet.InfoHash) (video.Video, error) {
+	return m.one(byFile(h))
+}
+
+func (m *memory) Page(_ context.Context, l catalog.Listing) (page []video.Video, next *catalog.Position, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	order := slices.Clone(m.videos)
+	slices.SortFunc(order, func(a, b entry) int {
+		if c := b.Created.Compare(a.Created); c != 0 {
+			return c
+		}
+		return int(b.seq) - int(a.seq)
+	})
+	for _, e := range order {
+		if p := l.After; p != nil && (e.Created.After(p.Created) || e.Created.Equal(p.Created) && e.seq >= p.Seq) {
+			continue
+		}
+		if l.Origin != "" && e.Origin != l.Origin || l.Uploader != "" && !strings.EqualFold(e.Uploader, l.Uploader) {
+			continue
+		}
+		if len(page) == l.Limit {
+			return page, next, m.fail
+		}
+		page, next = append(page, e.Video), &catalog.Position{Created: e.Created, Seq: e.seq}
+	}
+	return page, nil, m.fail
+}
+
+func (m *memory) Update(_ context.Context, id video.ID, change func(*video.Video) error) (video.Video, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := m.find(byID(id))
+	if i < 0 {
+		return video.Video{}, catalog.ErrNotFound
+	}
+	old := m.videos[i].Video
+	v := old
+	v.Tags = slices.Clone(v.Tags)
+	if err := change(&v); err != nil {
+		return video.Video{}, err
+	}
+	kept := old
+	kept.Name, kept.Description, kept.Tags, kept.Thumbnail = v.Name, v.Description, v.Tags, v.Thumbnail
+	m.videos[i].Video = kept
+	m.drop(&old)
+	m.need(&kept)
+	return kept, nil
+}
+
+func (m *memory) Withdraw(_ context.Context, id video.ID, allow func(*video.Video) error) (video.Video, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := m.find(byID(id))
+	if i < 0 {
+		return video.Video{}, catalog.ErrNotFound
+	}
+	v := m.videos[i].Video
+	if err := allow(&v); err != nil {
+		return video.Video{}, err
+	}
+	m.videos = slices.Delete(m.videos, i, i+1)
+	m.gone[id] = true
+	m.drop(&v)
+	return v, nil
+}
+
+func (m *memory) Withdrawn(context.Context) ([]magnet.InfoHash, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.files), nil
+}
+
+func (m *memory) Deleted(_ context.Context, h magnet.InfoHash) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.files = slices.DeleteFunc(m.files, func(f magnet.InfoHash) bool { return f == h })
+	return nil
+}
+
+func (m *memory) UnusedThumbnails(context.Context) ([]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.thumbs), nil
+}
+
+func (m *memory) ThumbnailDeleted(_ context.Context, hash string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.thumbs = slices.DeleteFunc(m.thumbs, func(f string) bool { return f == hash })
+	return nil
+}

@@ -1,0 +1,88 @@
+package catalog
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"kinopod/shared/magnet"
+	"kinopod/shared/network"
+	"kinopod/shared/video"
+)
+
+// Store keeps the catalogue durably. Each method is atomic: it happens whole or not
+// at all, and another caller sees it before or after. Created is kept to the
+// millisecond, and so is Duration. Package catalogtest says by tests what a Store
+// has to do.
+type Store interface {
+	// Add lists a video unless its ID is listed (false) or was withdrawn
+	// (ErrWithdrawn), see Catalog.Add.
+	Add(ctx context.Context, v video.Video) (added bool, err error)
+	// Get gives ErrNotFound for an ID that is not listed.
+	Get(ctx context.Context, id video.ID) (video.Video, error)
+	// ByInfoHash gives a video that has this file, or ErrNotFound.
+	ByInfoHash(ctx context.Context, h magnet.InfoHash) (video.Video, error)
+	// Page lists videos, the newest first, and where the next page begins after,
+	// nil on the last.
+	Page(ctx context.Context, l Listing) ([]video.Video, *Position, error)
+	// Update lets change work on a copy of a video and keeps Name, Description, Tags
+	// and Thumbnail of it. change may be called several times; its error is
+	// answered, and nothing kept then. ErrNotFound.
+	Update(ctx context.Context, id video.ID, change func(*video.Video) error) (video.Video, error)
+	// Withdraw takes a video out of every index unless allow answers an error, which
+	// is answered then. It puts what no other video has on the lists below, and
+	// remembers the ID for Add. ErrNotFound.
+	Withdraw(ctx context.Context, id video.ID, allow func(*video.Video) error) (video.Video, error)
+
+	// Withdrawn lists the files to delete, the longest waiting first.
+	Withdrawn(ctx context.Context) ([]magnet.InfoHash, error)
+	Deleted(ctx context.Context, h magnet.InfoHash) error
+	// UnusedThumbnails lists the thumbnails to delete, the longest waiting first.
+	UnusedThumbnails(ctx context.Context) ([]string, error)
+	ThumbnailDeleted(ctx context.Context, hash string) error
+}
+
+// ErrNotFound is what a Store answers for a video that is not listed.
+var ErrNotFound = errors.New("no such video")
+
+// Listing says which videos a page has.
+type Listing struct {
+	Origin   network.Host // "" is any
+	Uploader string       // "" is any, else a name at Origin, without regard to case
+	After    *Position    // nil is from the newest
+	Limit    int          // more than 0
+}
+
+// Position is a place in a listing: a video's time, and its number where several
+// have the same. It stays a place when that video is gone.
+type Position struct {
+	Created time.Time // to the millisecond
+	Seq     uint32
+}
+
+// ErrPosition is what ParsePosition returns.
+var ErrPosition = errors.New("not a position in a listing")
+
+const positionSize = 8 + 4
+
+// String gives the position as a cursor: base64url, 16 characters.
+func (p Position) String() string {
+	var b [positionSize]byte
+	binary.BigEndian.PutUint64(b[:], uint64(p.Created.UnixMilli()))
+	binary.BigEndian.PutUint32(b[8:], p.Seq)
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// ParsePosition reads exactly what String writes.
+func ParsePosition(s string) (Position, error) {
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil || len(b) != positionSize || len(s) != 16 { // line breaks are skipped in it
+		return Position{}, ErrPosition
+	}
+	return Position{
+		Created: time.UnixMilli(int64(binary.BigEndian.Uint64(b))).UTC(),
+		Seq:     binary.BigEndian.Uint32(b[8:]),
+	}, nil
+}
