@@ -1,0 +1,133 @@
+package page
+
+import (
+	"context"
+	"net/url"
+	"strconv"
+
+	"github.com/maxence-charriere/go-app/v9/pkg/app"
+
+	"kinopod/shared/api"
+)
+
+// account is the viewer's own page: videos, unfinished uploads, password, sessions, and
+// for moderators invitations.
+type account struct {
+	app.Compo
+
+	env      *Env
+	videos   myVideos
+	uploads  myUploads
+	sessions mySessions
+	password passwordForm
+	invites  invites
+}
+
+func (a *account) open(*url.URL) {
+	a.videos.env, a.uploads.env, a.sessions.env, a.password.env, a.invites.env = a.env, a.env, a.env, a.env, a.env
+	a.videos.remove.id, a.uploads.remove.id = "remove-video", "remove-upload"
+}
+
+func (a *account) preload(ctx context.Context) {
+	if a.env.Me == nil {
+		return
+	}
+	a.videos.list.set(a.videos.get(ctx))
+	a.uploads.list.set(a.uploads.get(ctx))
+	a.sessions.list.set(a.sessions.get(ctx))
+}
+
+func (a *account) content() any {
+	return &struct {
+		Videos   *content[feed]              `json:"videos"`
+		Uploads  *content[[]api.Upload]      `json:"uploads"`
+		Sessions *content[[]api.SessionInfo] `json:"sessions"`
+	}{&a.videos.list, &a.uploads.list, &a.sessions.list}
+}
+
+func (a *account) head() Head {
+	h := Head{Title: "Your account", Kind: "website"}
+	if a.env.Me == nil && a.env.frame.known {
+		h.Redirect = loginPath("/account")
+	}
+	return h
+}
+
+// Render implements app.Composer.
+func (a *account) Render() app.UI {
+	if a.env.Me == nil {
+		return app.Div().Class("page").Body(app.P().Class("off-screen").Role("status").Text("Loading your account"), skeletons(4))
+	}
+	return app.Div().Class("page account").Body(
+		a.profile(),
+		app.Div().Class("account-grid").Body(
+			app.Div().Class("account-main").Body(&a.uploads, &a.videos),
+			app.Div().Class("account-side").Body(&a.password, &a.sessions, a.moderation()),
+		),
+	)
+}
+
+func (a *account) moderation() app.UI {
+	if a.env.Me.Role == api.RoleUser {
+		return nil
+	}
+	return &a.invites
+}
+
+func (a *account) profile() app.UI {
+	me := a.env.Me
+	return app.Header().Class("profile").Body(
+		avatar(me.Username),
+		app.Div().Class("profile-text").Body(
+			app.H1().Class("page-title").Dir("auto").Text(me.Username),
+			app.P().Class("dim").Text(roleName(me.Role)+" since "+formatDate(me.Created)),
+		),
+		usage(me),
+		app.Button().Type("button").Class("button quiet").Text("Log out").OnClick(a.onLogout),
+	)
+}
+
+func roleName(r api.Role) string {
+	switch r {
+	case api.RoleAdmin:
+		return "Administrator"
+	case api.RoleModerator:
+		return "Moderator"
+	}
+	return "Member"
+}
+
+// usage is how much of the quota is used.
+func usage(me *api.User) app.UI {
+	text := formatBytes(me.UsedBytes) + " used"
+	if me.QuotaBytes <= 0 {
+		return app.P().Class("usage dim").Text(text)
+	}
+	text = formatBytes(me.UsedBytes) + " of " + formatBytes(me.QuotaBytes) + " used"
+	return app.Div().Class("usage").Body(
+		app.Label().For("usage").Class("dim").Text(text),
+		app.Meter().ID("usage").Min(0).Max(float64(me.QuotaBytes)).High(float64(me.QuotaBytes)*0.9).Value(strconv.FormatInt(me.UsedBytes, 10)),
+	)
+}
+
+func (a *account) onLogout(ctx app.Context, _ app.Event) {
+	do(ctx, a.env.API.Logout, func(ctx app.Context, err error) {
+		if err != nil && !api.Is(err, api.CodeUnauthorized) {
+			a.env.say(api.AsError(err).Message)
+			return
+		}
+		a.env.say("Logged out.")
+		ctx.Navigate("/")
+		ctx.Defer(func(app.Context) { a.env.setMe(nil) })
+	})
+}
+
+// section is a titled part of a page.
+func section(id, title string, body ...app.UI) app.UI {
+	return app.Section().Class("panel").Aria("labelledby", id).Body(
+		append([]app.UI{app.H2().ID(id).Text(title)}, body...)...,
+	)
+}
+
+// busyText stands while something is asked for.
+func busyText(text string) app.UI { return app.P().Class("dim").Role("status").Text(text) }

@@ -1,0 +1,168 @@
+package page
+
+import (
+	"context"
+	"time"
+
+	"github.com/maxence-charriere/go-app/v9/pkg/app"
+
+	"kinopod/shared/api"
+)
+
+// passwordForm changes the password.
+type passwordForm struct {
+	app.Compo
+
+	env      *Env
+	old, new string
+	busy     bool
+	err      *api.Error
+}
+
+// Render implements app.Composer.
+func (p *passwordForm) Render() app.UI {
+	return section("my-password", "Password",
+		form("Change your password", p.send,
+			// Password managers need to know whose password it is.
+			app.Input().Type("text").Class("off-screen").Attr("autocomplete", "username").Value(p.env.username()).ReadOnly(true).TabIndex(-1).Aria("hidden", true),
+			field{id: "password-old", label: "Current password", kind: "password", autocomplete: "current-password", value: &p.old, required: true}.render(),
+			field{id: "password-new", label: "New password", kind: "password", autocomplete: "new-password", value: &p.new, required: true, hint: "Your other sessions end."}.render(),
+			problem(p.err),
+			submit(p.busy, "Change password", "Changing…"),
+		),
+	)
+}
+
+func (p *passwordForm) send(ctx app.Context) {
+	if p.busy {
+		return
+	}
+	p.busy, p.err = true, nil
+	in := api.PasswordChange{Old: p.old, New: p.new}
+	do(ctx, func(c context.Context) error { return p.env.API.ChangePassword(c, in) }, func(_ app.Context, err error) {
+		p.busy = false
+		if err != nil {
+			p.err = api.AsError(err)
+			return
+		}
+		p.old, p.new = "", ""
+		p.env.say("The password is changed.")
+	})
+}
+
+// mySessions lists where the viewer is logged in.
+type mySessions struct {
+	app.Compo
+
+	env  *Env
+	list content[[]api.SessionInfo]
+}
+
+func (m *mySessions) get(ctx context.Context) ([]api.SessionInfo, error) {
+	return m.env.API.Sessions(ctx)
+}
+
+// OnMount implements app.Mounter.
+func (m *mySessions) OnMount(ctx app.Context) {
+	if !m.list.Done {
+		m.load(ctx)
+	}
+}
+
+func (m *mySessions) load(ctx app.Context) {
+	m.list.Err = nil
+	load(ctx, &m.list, m.get, nil)
+}
+
+// Render implements app.Composer.
+func (m *mySessions) Render() app.UI {
+	sessions := m.list.Value
+	var body app.UI
+	switch {
+	case m.list.Err != nil && !m.list.Done:
+		body = failure(m.list.Err, m.load)
+	case !m.list.Done:
+		body = busyText("Loading…")
+	default:
+		body = app.Ul().Class("rows").Body(app.Range(sessions).Slice(func(i int) app.UI { return m.row(sessions[i]) }))
+	}
+	return section("my-sessions", "Where you are logged in", body)
+}
+
+func (m *mySessions) row(s api.SessionInfo) app.UI {
+	seen := "Active " + formatAgo(s.LastSeen, time.Now())
+	if s.Current {
+		seen = "This device"
+	}
+	client := s.Client
+	if client == "" {
+		client = "Unknown program"
+	}
+	return app.Li().Class("row-session").Body(
+		app.Div().Class("row-text").Body(
+			app.P().Class("row-name").Text(client),
+			app.P().Class("dim").Text(seen+" · since "+formatDate(s.Created)),
+		),
+		app.If(!s.Current, app.Button().Type("button").Class("button quiet small").Text("End").Aria("label", "End the session of "+client).
+			OnClick(func(ctx app.Context, _ app.Event) { m.end(ctx, s.ID) }, s.ID)),
+	)
+}
+
+func (m *mySessions) end(ctx app.Context, id string) {
+	do(ctx, func(c context.Context) error { return m.env.API.EndSession(c, id) }, func(_ app.Context, err error) {
+		if err != nil && !api.Is(err, api.CodeNotFound) {
+			m.env.say(api.AsError(err).Message)
+			return
+		}
+		m.list.Value = without(m.list.Value, func(s api.SessionInfo) string { return s.ID }, id)
+		m.env.say("The session has ended.")
+	})
+}
+
+// invites makes links with which one person each may register.
+type invites struct {
+	app.Compo
+
+	env  *Env
+	made []api.Invite // in this visit: the pod does not show a token again
+	busy bool
+	err  *api.Error
+}
+
+// Render implements app.Composer.
+func (i *invites) Render() app.UI {
+	return section("invites", "Invitations",
+		app.P().Class("dim").Text("A link with which one person may create an account here."),
+		app.Ul().Class("rows").Body(app.Range(i.made).Slice(func(n int) app.UI { return i.row(i.made[n]) })),
+		problem(i.err),
+		app.Button().Type("button").Class("button quiet").Disabled(i.busy).Text(pick(i.busy, "One moment…", "New invitation")).
+			OnClick(func(ctx app.Context, _ app.Event) { i.create(ctx) }),
+	)
+}
+
+func (i *invites) row(in api.Invite) app.UI {
+	return app.Li().Class("row-invite").Body(
+		app.Input().Type("text").Class("input").ReadOnly(true).Value(in.URL).Aria("label", "Invitation, valid until "+formatDate(in.Expires)),
+		app.Button().Type("button").Class("button quiet small").Text("Copy").
+			OnClick(func(ctx app.Context, _ app.Event) {
+				copyText(ctx, in.URL, func(_ app.Context, ok bool) {
+					i.env.say(pick(ok, "Invitation copied.", "Could not copy: select the text instead."))
+				})
+			}, in.Token),
+	)
+}
+
+func (i *invites) create(ctx app.Context) {
+	if i.busy {
+		return
+	}
+	i.busy, i.err = true, nil
+	send(ctx, i.env.API.CreateInvite, func(_ app.Context, in api.Invite, err error) {
+		i.busy = false
+		if err != nil {
+			i.err = api.AsError(err)
+			return
+		}
+		i.made = append([]api.Invite{in}, i.made...)
+	})
+}

@@ -1,0 +1,218 @@
+package page
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/maxence-charriere/go-app/v9/pkg/app"
+
+	"kinopod/shared/api"
+	"kinopod/shared/video"
+)
+
+// myVideos lists the viewer's videos; each can be edited in its row, and removed.
+type myVideos struct {
+	app.Compo
+
+	env    *Env
+	list   content[feed]
+	more   content[api.VideoPage]
+	edited *edit // nil unless one is being edited
+	remove question
+}
+
+func (m *myVideos) query(cursor string) api.VideosQuery {
+	return api.VideosQuery{Origin: m.env.Pod.Host, Uploader: m.env.username(), Cursor: cursor, Limit: listed}
+}
+
+func (m *myVideos) get(ctx context.Context) (feed, error) {
+	p, err := m.env.API.Videos(ctx, m.query(""))
+	return feed(p), err
+}
+
+// OnMount implements app.Mounter.
+func (m *myVideos) OnMount(ctx app.Context) {
+	if !m.list.Done {
+		m.load(ctx)
+	}
+}
+
+func (m *myVideos) load(ctx app.Context) {
+	m.list.Err = nil
+	load(ctx, &m.list, m.get, nil)
+}
+
+func (m *myVideos) loadMore(ctx app.Context) {
+	cursor := m.list.Value.Cursor
+	m.more.Err = nil
+	load(ctx, &m.more, func(c context.Context) (api.VideoPage, error) { return m.env.API.Videos(c, m.query(cursor)) }, func(app.Context) {
+		if m.more.Err == nil && m.list.Value.Cursor == cursor {
+			m.list.Value.Videos = append(slices.Clip(m.list.Value.Videos), fresh(m.list.Value.Videos, m.more.Value.Videos)...)
+			m.list.Value.Cursor = m.more.Value.Cursor
+		}
+	})
+}
+
+// Render implements app.Composer.
+func (m *myVideos) Render() app.UI {
+	return section("my-videos", "Your videos", m.body(), &m.remove)
+}
+
+func (m *myVideos) body() app.UI {
+	videos := m.list.Value.Videos
+	switch {
+	case !m.list.Done && m.list.Err != nil:
+		return failure(m.list.Err, m.load)
+	case !m.list.Done:
+		return busyText("Loading…")
+	case len(videos) == 0:
+		return nothing(iconFilm, "Nothing published yet", "What you upload stands here.", app.A().Class("button").Href("/upload").Text("Upload a video"))
+	}
+	return app.Div().Body(
+		app.Ul().Class("rows").Body(app.Range(videos).Slice(func(i int) app.UI { return m.row(videos[i]) })),
+		m.end(),
+	)
+}
+
+func (m *myVideos) end() app.UI {
+	switch {
+	case m.more.Err != nil:
+		return failure(m.more.Err, m.loadMore)
+	case m.list.Value.Cursor == "":
+		return nil
+	}
+	return app.Button().Type("button").Class("button quiet").Text("More").OnClick(func(ctx app.Context, _ app.Event) { m.loadMore(ctx) })
+}
+
+func (m *myVideos) row(v api.Video) app.UI {
+	if m.edited != nil && m.edited.video.ID == v.ID {
+		return app.Li().Class("row-edit").Body(m.edited)
+	}
+	size := int64(0)
+	for _, r := range v.Renditions {
+		size += r.Size
+	}
+	return app.Li().Class("row-video").Body(
+		app.A().Class("row-thumb").Href(api.WatchPath(v.ID)).TabIndex(-1).Aria("hidden", true).Body(thumbnail(v, false)),
+		app.Div().Class("row-text").Body(
+			app.A().Class("row-name").Dir("auto").Href(api.WatchPath(v.ID)).Text(v.Name),
+			app.P().Class("dim").Text(formatDate(v.Created)+" · "+formatBytes(size)),
+		),
+		app.Div().Class("actions").Body(
+			// The scope is the video: rows move when one is removed.
+			app.Button().Type("button").Class("button quiet small").Aria("label", "Edit "+v.Name).Body(icon(iconEdit), app.Span().Class("wide-only").Text("Edit")).
+				OnClick(func(app.Context, app.Event) { m.onEdit(v) }, v.ID, v.Name, v.Description, v.Tags),
+			app.Button().Type("button").Class("button quiet small danger").Aria("label", "Remove "+v.Name).Body(icon(iconRemove), app.Span().Class("wide-only").Text("Remove")).
+				OnClick(func(ctx app.Context, _ app.Event) { m.onRemove(ctx, v) }, v.ID, v.Name),
+		),
+	)
+}
+
+func (m *myVideos) onEdit(v api.Video) {
+	m.edited = newEdit(m.env, v, func(_ app.Context, changed *api.Video) {
+		m.edited = nil
+		if changed != nil {
+			for i := range m.list.Value.Videos {
+				if m.list.Value.Videos[i].ID == changed.ID {
+					m.list.Value.Videos[i] = *changed
+				}
+			}
+		}
+		m.Update()
+	})
+}
+
+func (m *myVideos) onRemove(ctx app.Context, v api.Video) {
+	m.remove.ask(ctx, "Remove this video?", "“"+v.Name+"” leaves the list, the swarm and the disk. Nobody can bring it back.", "Remove", func(ctx app.Context) {
+		do(ctx, func(c context.Context) error { return m.env.API.RemoveVideo(c, v.ID) }, func(_ app.Context, err error) {
+			if err != nil {
+				m.remove.fail(err)
+				return
+			}
+			m.list.Value.Videos = without(m.list.Value.Videos, func(o api.Video) video.ID { return o.ID }, v.ID)
+			m.env.forget(v.ID)
+			m.env.say("Removed.")
+			m.remove.close()
+			m.Update()
+		})
+	})
+}
+
+// without is list without what has this id.
+func without[T any, K comparable](list []T, idOf func(T) K, id K) []T {
+	return slices.DeleteFunc(slices.Clone(list), func(v T) bool { return idOf(v) == id })
+}
+
+// myUploads lists uploads that were begun and not finished.
+type myUploads struct {
+	app.Compo
+
+	env    *Env
+	list   content[[]api.Upload]
+	remove question
+}
+
+func (m *myUploads) get(ctx context.Context) ([]api.Upload, error) { return m.env.API.Uploads(ctx) }
+
+// OnMount implements app.Mounter.
+func (m *myUploads) OnMount(ctx app.Context) {
+	if !m.list.Done {
+		m.load(ctx)
+	}
+}
+
+func (m *myUploads) load(ctx app.Context) {
+	m.list.Err = nil
+	load(ctx, &m.list, m.get, nil)
+}
+
+// Render implements app.Composer. Without unfinished uploads there is nothing to see.
+func (m *myUploads) Render() app.UI {
+	uploads := m.list.Value
+	if m.list.Err != nil && !m.list.Done {
+		return section("my-uploads", "Unfinished uploads", failure(m.list.Err, m.load))
+	}
+	if len(uploads) == 0 {
+		return app.Div().Body(&m.remove)
+	}
+	return section("my-uploads", "Unfinished uploads",
+		app.P().Class("dim").Text("Choose the same file again, and the upload goes on where it stopped."),
+		app.Ul().Class("rows").Body(app.Range(uploads).Slice(func(i int) app.UI { return m.row(uploads[i]) })),
+		&m.remove,
+	)
+}
+
+func (m *myUploads) row(u api.Upload) app.UI {
+	name := u.Name
+	if name == "" {
+		name = u.FileName
+	}
+	return app.Li().Class("row-upload").Body(
+		app.Div().Class("row-text").Body(
+			app.P().Class("row-name").Dir("auto").Text(name),
+			app.Progress().Max(float64(max(u.Size, 1))).Value(u.Offset).Aria("label", "Received of "+name),
+			app.P().Class("dim").Text(formatBytes(u.Offset)+" of "+formatBytes(u.Size)+" · kept until "+formatDate(u.Expires.In(time.Local))),
+		),
+		app.Div().Class("actions").Body(
+			app.A().Class("button quiet small").Href("/upload").Text("Continue").Aria("label", "Continue "+name),
+			app.Button().Type("button").Class("button quiet small danger").Text("Discard").Aria("label", "Discard "+name).
+				OnClick(func(ctx app.Context, _ app.Event) { m.onRemove(ctx, u, name) }, u.ID, name),
+		),
+	)
+}
+
+func (m *myUploads) onRemove(ctx app.Context, u api.Upload, name string) {
+	m.remove.ask(ctx, "Discard this upload?", "What has arrived of “"+name+"” is deleted.", "Discard", func(ctx app.Context) {
+		do(ctx, func(c context.Context) error { return m.env.API.RemoveVideo(c, u.ID) }, func(_ app.Context, err error) {
+			if err != nil {
+				m.remove.fail(err)
+				return
+			}
+			m.list.Value = without(m.list.Value, func(o api.Upload) video.ID { return o.ID }, u.ID)
+			m.env.say("Discarded.")
+			m.remove.close()
+			m.Update()
+		})
+	})
+}

@@ -1,0 +1,88 @@
+package page
+
+import (
+	"time"
+
+	"github.com/maxence-charriere/go-app/v9/pkg/app"
+
+	"kinopod/shared/api"
+	"kinopod/shared/network"
+)
+
+// card is a video in a list: one link, so that the keyboard stops once.
+func card(v api.Video, here network.Host, now time.Time, eager bool) app.UI {
+	by := v.Uploader
+	if v.Origin != "" && here != "" && v.Origin != here {
+		by += " @ " + string(v.Origin)
+	}
+	return app.Li().Class("card").Body(
+		app.A().Class("card-link").Href(api.WatchPath(v.ID)).Body(
+			thumbnail(v, eager),
+			app.Span().Class("card-text").Body(
+				app.Span().Class("card-name").Dir("auto").Text(v.Name),
+				app.Span().Class("card-by").Body(
+					app.Span().Class("card-uploader").Dir("auto").Text(by),
+					app.Time().Class("card-time").DateTime(v.Created.UTC().Format(time.RFC3339)).Text(formatAgo(v.Created, now)),
+				),
+			),
+		),
+	)
+}
+
+// thumbnail is the picture of a video with its duration. The picture says nothing that
+// the name beside it does not.
+func thumbnail(v api.Video, eager bool) app.UI {
+	return app.Span().Class("thumb").Body(
+		picture(v, eager),
+		app.If(v.Duration > 0,
+			app.Span().Class("duration").Aria("hidden", true).Text(formatDuration(v.Duration)),
+			app.Span().Class("off-screen").Text(spokenDuration(v.Duration)),
+		),
+	)
+}
+
+func picture(v api.Video, eager bool) app.UI {
+	src := ownPath(v.ThumbnailURL)
+	if v.ThumbnailURL == "" || src == "" {
+		return app.Span().Class("thumb-none").Body(icon(iconFilm))
+	}
+	img := app.Img().Src(src).Alt("").Attr("width", api.ThumbnailWidth).Attr("height", api.ThumbnailHeight).Attr("decoding", "async")
+	if !eager {
+		img = img.Attr("loading", "lazy")
+	}
+	return img
+}
+
+// skeletons stand where cards will be.
+func skeletons(n int) app.UI {
+	return app.Ul().Class("cards").Aria("hidden", true).Body(
+		app.Range(make([]struct{}, n)).Slice(func(int) app.UI {
+			return app.Li().Class("card skeleton").Body(
+				app.Span().Class("thumb"), app.Span().Class("line"), app.Span().Class("line short"),
+			)
+		}),
+	)
+}
+
+// failure says what went wrong and offers to try again; retry may be nil.
+func failure(err *api.Error, retry func(app.Context)) app.UI {
+	picture, title := iconSad, "That did not work"
+	switch err.Code {
+	case api.CodeOffline:
+		picture, title = iconOffline, "No connection"
+	case api.CodeUnavailable:
+		title = "The pod is busy"
+	}
+	return app.Div().Class("state").Role("alert").Body(
+		icon(picture),
+		app.H2().Text(title),
+		app.P().Text(err.Message),
+		app.If(retry != nil, app.Button().Type("button").Class("button").Text("Try again").
+			OnClick(func(ctx app.Context, _ app.Event) { retry(ctx) })),
+	)
+}
+
+// nothing says that there is nothing to show, and what to do about it.
+func nothing(picture, title, text string, action app.UI) app.UI {
+	return app.Div().Class("state").Body(icon(picture), app.H2().Text(title), app.P().Text(text), action)
+}

@@ -1,0 +1,221 @@
+package page
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/maxence-charriere/go-app/v9/pkg/app"
+
+	"kinopod/shared/api"
+	"kinopod/shared/video"
+)
+
+// field is a labelled input of one line.
+type field struct {
+	id, label, kind string // kind: the type of the input
+	hint            string
+	autocomplete    string
+	placeholder     string
+	value           *string
+	most            int // of characters, 0 is any
+	required        bool
+	autofocus       bool
+}
+
+func (f field) render() app.UI {
+	in := app.Input().ID(f.id).Name(f.id).Type(f.kind).Class("input").Value(*f.value).
+		OnInput(func(ctx app.Context, _ app.Event) { *f.value = ctx.JSSrc().Get("value").String() }, f.id).
+		Required(f.required).AutoFocus(f.autofocus)
+	if f.kind == "text" {
+		in = in.Dir("auto")
+	}
+	if f.autocomplete != "" {
+		in = in.Attr("autocomplete", f.autocomplete)
+	}
+	if f.autocomplete == "username" {
+		in = in.Attr("autocapitalize", "none").Spellcheck(false)
+	}
+	if f.placeholder != "" {
+		in = in.Placeholder(f.placeholder)
+	}
+	if f.most > 0 {
+		in = in.MaxLength(f.most)
+	}
+	if f.hint != "" {
+		in = in.Aria("describedby", f.id+"-hint")
+	}
+	return app.Div().Class("field").Body(
+		app.Label().For(f.id).Text(f.label),
+		in,
+		app.If(f.hint != "", app.P().ID(f.id+"-hint").Class("hint").Text(f.hint)),
+	)
+}
+
+// area is a labelled input of several lines that counts its characters.
+func area(id, label string, value *string, most int) app.UI {
+	left := most - utf8.RuneCountInString(*value)
+	return app.Div().Class("field").Body(
+		app.Label().For(id).Text(label),
+		app.Textarea().ID(id).Name(id).Class("input").Rows(4).Dir("auto").Text(*value).Aria("describedby", id+"-hint").
+			OnInput(func(ctx app.Context, _ app.Event) { *value = ctx.JSSrc().Get("value").String() }, id),
+		app.P().ID(id+"-hint").Class(pick(left < 0, "hint bad", "hint")).Text(strconv.Itoa(max(left, -left))+pick(left < 0, " characters too many", " characters left")),
+	)
+}
+
+// submit is the button that sends a form.
+func submit(busy bool, text, busyText string) app.UI {
+	return app.Button().Type("submit").Class("button").Disabled(busy || app.IsServer).Aria("busy", busy).Text(pick(busy, busyText, text))
+}
+
+// problem says why a form was not taken.
+func problem(err *api.Error) app.UI {
+	if err == nil {
+		return app.Div().Role("alert").Class("problem-none")
+	}
+	return app.Div().Role("alert").Class("problem").Text(err.Message)
+}
+
+// form is a <form> that sends by calling send. It posts to nowhere by itself: what is
+// typed into it must never come into an address.
+func form(label string, send func(app.Context), body ...app.UI) app.UI {
+	return app.Form().Class("form").Method("post").Aria("label", label).
+		OnSubmit(func(ctx app.Context, e app.Event) {
+			e.PreventDefault()
+			send(ctx)
+		}).Body(body...)
+}
+
+// edit is the form that changes what is said of a video.
+type edit struct {
+	app.Compo
+
+	env    *Env
+	video  api.Video
+	done   func(app.Context, *api.Video) // with nil when it was given up
+	name   string
+	about  string
+	tags   string
+	err    *api.Error
+	busy   bool
+	prefix string // of the ids of its fields
+}
+
+func newEdit(e *Env, v api.Video, done func(app.Context, *api.Video)) *edit {
+	return &edit{
+		env: e, video: v, done: done, prefix: "edit-" + v.ID.String(),
+		name: v.Name, about: v.Description, tags: strings.Join(v.Tags, ", "),
+	}
+}
+
+// OnMount implements app.Mounter.
+func (f *edit) OnMount(ctx app.Context) {
+	ctx.Defer(func(app.Context) { focus(f.prefix + "-name") })
+}
+
+// Render implements app.Composer.
+func (f *edit) Render() app.UI {
+	return form("Edit "+f.video.Name, f.save,
+		field{id: f.prefix + "-name", label: "Name", kind: "text", value: &f.name, required: true}.render(),
+		area(f.prefix+"-about", "Description", &f.about, video.MaxDescription),
+		field{id: f.prefix + "-tags", label: "Tags", kind: "text", value: &f.tags, hint: "Separated by commas, " + strconv.Itoa(video.MaxTags) + " at most."}.render(),
+		problem(f.err),
+		app.Div().Class("actions").Body(
+			submit(f.busy, "Save", "Saving…"),
+			app.Button().Type("button").Class("button quiet").Text("Cancel").OnClick(func(ctx app.Context, _ app.Event) { f.done(ctx, nil) }),
+		),
+	)
+}
+
+func (f *edit) save(ctx app.Context) {
+	if f.busy {
+		return
+	}
+	change, err := f.change()
+	if f.err = err; err != nil {
+		return
+	}
+	f.busy = true
+	send(ctx, func(c context.Context) (api.Video, error) { return f.env.API.EditVideo(c, f.video.ID, change) }, func(ctx app.Context, v api.Video, err error) {
+		f.busy = false
+		if err != nil {
+			f.err = api.AsError(err)
+			return
+		}
+		f.env.forget(v.ID)
+		f.env.say("Saved.")
+		f.done(ctx, &v)
+	})
+}
+
+// change checks what was typed by the pod's own rules, so that the answer is at once.
+func (f *edit) change() (api.VideoEdit, *api.Error) {
+	name, err := video.CleanName(f.name)
+	if err != nil {
+		return api.VideoEdit{}, invalid("The name needs 1 to " + strconv.Itoa(video.MaxName) + " characters.")
+	}
+	about, err := video.CleanDescription(f.about)
+	if err != nil {
+		return api.VideoEdit{}, invalid("The description may have " + strconv.Itoa(video.MaxDescription) + " characters.")
+	}
+	tags, err := video.CleanTags(strings.Split(f.tags, ","))
+	if err != nil {
+		return api.VideoEdit{}, invalid("At most " + strconv.Itoa(video.MaxTags) + " tags, of " + strconv.Itoa(video.MaxTag) + " characters each.")
+	}
+	if tags == nil {
+		tags = []string{}
+	}
+	return api.VideoEdit{Name: &name, Description: &about, Tags: &tags}, nil
+}
+
+func invalid(text string) *api.Error { return &api.Error{Code: api.CodeInvalid, Message: text} }
+
+// question is a dialog that asks before something that cannot be undone. Opened by ask.
+type question struct {
+	app.Compo
+
+	id               string
+	title, text, yes string
+	busy             bool
+	err              *api.Error
+	act              func(app.Context) // what "yes" does; it ends with close or with fail
+}
+
+// ask opens the dialog.
+func (q *question) ask(ctx app.Context, title, text, yes string, act func(app.Context)) {
+	q.title, q.text, q.yes, q.act, q.busy, q.err = title, text, yes, act, false, nil
+	q.Update()
+	ctx.Defer(func(app.Context) { showModal(q.id) })
+}
+
+func (q *question) close() {
+	q.busy = false
+	closeModal(q.id)
+	q.Update()
+}
+
+func (q *question) fail(err error) {
+	q.busy, q.err = false, api.AsError(err)
+	q.Update()
+}
+
+// Render implements app.Composer.
+func (q *question) Render() app.UI {
+	return app.Dialog().ID(q.id).Class("dialog").Aria("labelledby", q.id+"-title").Aria("describedby", q.id+"-text").Body(
+		app.H2().ID(q.id+"-title").Text(q.title),
+		app.P().ID(q.id+"-text").Text(q.text),
+		problem(q.err),
+		app.Div().Class("actions").Body(
+			// The first button has the keyboard: the one that changes nothing.
+			app.Button().Type("button").Class("button quiet").Text("Cancel").OnClick(func(app.Context, app.Event) { q.close() }),
+			app.Button().Type("button").Class("button danger").Disabled(q.busy).Text(pick(q.busy, "Working…", q.yes)).
+				OnClick(func(ctx app.Context, _ app.Event) {
+					if !q.busy {
+						q.busy = true
+						q.act(ctx)
+					}
+				}),
+		),
+	)
+}

@@ -1,0 +1,328 @@
+package page
+
+import (
+	"context"
+	"encoding/json"
+	"net/url"
+	"reflect"
+	"time"
+
+	"github.com/maxence-charriere/go-app/v9/pkg/app"
+
+	"kinopod/shared/api"
+)
+
+// Frame is the whole page: header, one screen, footer. There is one a visit; it
+// changes its screen as the address changes.
+type Frame struct {
+	app.Compo
+
+	env     *Env
+	ctx     app.Context // nil until mounted
+	url     *url.URL
+	screen  screen
+	known   bool // who the viewer is and what the pod is has been asked for
+	message string
+	said    int  // counts messages, so that an old one's end does not end a new one
+	offline bool // the browser says that there is no network
+	stale   bool // a newer version of the app is ready
+	scrolls map[string]float64
+}
+
+// New makes the frame for an address.
+func New(e *Env, u *url.URL) *Frame {
+	f := &Frame{env: e}
+	f.show(u)
+	return f
+}
+
+// Run shows the app in the browser and does not return.
+func Run(m api.Methods) {
+	e := &Env{API: m}
+	keepTyped()
+	app.RouteWithRegexpFunc("^/", func() app.Composer { return &Frame{env: e} })
+	app.RunWhenOnBrowser()
+}
+
+func (f *Frame) show(u *url.URL) {
+	f.url, f.env.frame = u, f
+	f.screen = screenFor(f.env, u)
+}
+
+// Preload asks the pod for what the page shows, and blocks. The pod calls it before
+// it renders. What could not be had is on the page, and in Head.
+func (f *Frame) Preload(ctx context.Context) {
+	if err := f.learnNow(ctx); err != nil {
+		f.screen = &broken{err: api.AsError(err)}
+		return
+	}
+	f.screen.preload(ctx)
+}
+
+func (f *Frame) learnNow(ctx context.Context) error {
+	pod, err := f.env.API.Pod(ctx)
+	if err != nil {
+		return err
+	}
+	me, err := f.env.API.Me(ctx)
+	if err != nil && !api.Is(err, api.CodeUnauthorized) {
+		return err
+	}
+	if err == nil {
+		f.env.Me = &me
+	}
+	f.env.Pod, f.known = pod, true
+	return nil
+}
+
+// Head is what the document says of the screen.
+func (f *Frame) Head() Head { return f.screen.head() }
+
+// Handover is the JSON that the browser's Frame starts from.
+func (f *Frame) Handover() ([]byte, error) {
+	h := handover{Path: f.url.RequestURI(), Pod: f.env.Pod, Me: f.env.Me, Known: f.known}
+	if c := f.screen.content(); c != nil {
+		b, err := json.Marshal(c)
+		if err != nil {
+			return nil, err
+		}
+		h.Content = b
+	}
+	return json.Marshal(h)
+}
+
+// OnInit starts from what the document brought.
+func (f *Frame) OnInit() {
+	u := app.Window().URL()
+	var h handover
+	if err := json.Unmarshal([]byte(textOf(HandoverID)), &h); err == nil && h.Known {
+		f.env.Pod, f.env.Me, f.known = h.Pod, h.Me, true
+	}
+	f.show(u)
+	if c := f.screen.content(); c != nil && h.Path == u.RequestURI() && h.Content != nil {
+		// What cannot be read was written by another version: it is asked for again.
+		_ = json.Unmarshal(h.Content, c)
+	}
+	f.offline = !isOnline()
+}
+
+// OnMount is called once, when the app has taken over from the document.
+func (f *Frame) OnMount(ctx app.Context) {
+	f.ctx = ctx
+	if !f.known {
+		f.learn(ctx)
+	}
+	f.setHead(ctx)
+	restoreTyped()
+	manageScrolling()
+	for event, offline := range map[string]bool{"online": false, "offline": true} {
+		app.Window().AddEventListener(event, func(ctx app.Context, _ app.Event) {
+			f.offline = offline
+			if !offline && !f.known {
+				f.learn(ctx)
+			}
+			f.Update()
+		})
+	}
+	mounted()
+}
+
+// learn asks what the pod is and who the viewer is: the shell that the service worker
+// keeps knows neither.
+func (f *Frame) learn(ctx app.Context) {
+	send(ctx, f.env.API.Pod, func(ctx app.Context, p api.Pod, err error) {
+		if err != nil {
+			return // the screen says what is wrong; "online" asks again
+		}
+		f.env.Pod, f.known = p, true
+		f.setHead(ctx)
+		send(ctx, f.env.API.Me, func(_ app.Context, u api.User, err error) {
+			if err == nil {
+				f.env.setMe(&u)
+			}
+			f.screen.Update()
+		})
+	})
+}
+
+// OnNav changes the screen when the address has changed.
+func (f *Frame) OnNav(ctx app.Context) {
+	u := app.Window().URL()
+	if u.RequestURI() == f.url.RequestURI() {
+		return
+	}
+	if f.scrolls == nil {
+		f.scrolls = map[string]float64{}
+	}
+	f.scrolls[f.url.RequestURI()] = scrollTop()
+	back := wentBack()
+	next := screenFor(f.env, u)
+	f.url = u
+	if reflect.TypeOf(f.screen) == reflect.TypeOf(next) {
+		f.screen.open(u)
+		f.screen.Update()
+	} else {
+		f.screen = next
+	}
+	f.setHead(ctx)
+	ctx.Defer(func(ctx app.Context) {
+		if back {
+			scrollTo(f.scrolls[u.RequestURI()])
+			return
+		}
+		scrollTo(0)
+		if u.Fragment == "" {
+			focus("main")
+		}
+	})
+}
+
+// OnAppUpdate is called when the service worker of a newer version has been installed.
+func (f *Frame) OnAppUpdate(ctx app.Context) { f.stale = ctx.AppUpdateAvailable() }
+
+// OnAppInstallChange is called when the browser offers to install the app.
+func (f *Frame) OnAppInstallChange(app.Context) {}
+
+// setHead puts what the screen says of itself into the document.
+func (f *Frame) setHead(ctx app.Context) {
+	h := f.screen.head()
+	if h.Redirect != "" {
+		ctx.Navigate(h.Redirect)
+		return
+	}
+	ctx.Page().SetTitle(FullTitle(h, f.env.Pod.Name))
+	ctx.Page().SetDescription(h.Description)
+}
+
+// FullTitle is the title of the document.
+func FullTitle(h Head, pod string) string {
+	if pod == "" {
+		pod = "Kinopod"
+	}
+	if h.Title == "" {
+		return pod
+	}
+	return h.Title + " · " + pod
+}
+
+// say shows a message for some seconds.
+func (f *Frame) say(text string) {
+	f.message = text
+	f.said++
+	said := f.said
+	f.Update()
+	if f.ctx == nil {
+		return
+	}
+	f.ctx.After(messageTime, func(app.Context) {
+		if f.said == said {
+			f.message = ""
+		}
+	})
+}
+
+// messageTime is how long a message stays.
+const messageTime = 6 * time.Second
+
+// Render implements app.Composer.
+func (f *Frame) Render() app.UI {
+	return app.Div().ID("app").Body(
+		app.A().Class("skip").Href("#main").Text("Skip to content"),
+		f.header(),
+		app.Main().ID("main").TabIndex(-1).Body(f.screen),
+		f.footer(),
+		f.notices(),
+	)
+}
+
+func (f *Frame) header() app.UI {
+	return app.Header().Class("top").Body(
+		app.Div().Class("top-in").Body(
+			app.A().Class("brand").Href("/").Body(
+				icon(iconLogo),
+				app.Span().Class("brand-name").Text(f.PodName()),
+			),
+			app.Nav().Class("top-nav").Aria("label", "Main").Body(
+				f.installButton(),
+				app.Button().Type("button").Class("quiet icon-only").ID("theme").Aria("label", "Change between dark and light").Title("Dark or light").
+					OnClick(func(app.Context, app.Event) { toggleTheme() }).Body(icon(iconTheme)),
+				f.link("/upload", "button small", iconUpload, "Upload"),
+				f.account(),
+			),
+		),
+	)
+}
+
+// PodName is what the pod calls itself.
+func (f *Frame) PodName() string {
+	if f.env.Pod.Name != "" {
+		return f.env.Pod.Name
+	}
+	return "Kinopod"
+}
+
+// link is a link of the header; it says when it leads to where the viewer is.
+func (f *Frame) link(path, class, picture, text string) app.UI {
+	a := app.A().Class(class).Href(path).Body(icon(picture), app.Span().Class("wide-only").Text(text)).Aria("label", text)
+	if f.url.Path == path {
+		a = a.Aria("current", "page")
+	}
+	return a
+}
+
+func (f *Frame) account() app.UI {
+	if f.env.Me == nil {
+		href := "/login"
+		if f.url.Path != "/" && f.url.Path != "/login" && f.url.Path != "/offline" {
+			href = loginPath(f.url.RequestURI())
+		}
+		return app.A().Class("button quiet small").Href(href).Text("Log in")
+	}
+	a := app.A().Class("me").Href("/account").Aria("label", "Your account, "+f.env.Me.Username).Title(f.env.Me.Username).
+		Body(avatar(f.env.Me.Username))
+	if f.url.Path == "/account" {
+		a = a.Aria("current", "page")
+	}
+	return a
+}
+
+func (f *Frame) installButton() app.UI {
+	if !isInstallable() {
+		return nil
+	}
+	return app.Button().Type("button").Class("quiet small").Title("Install Kinopod on this device").
+		OnClick(func(ctx app.Context, _ app.Event) { ctx.ShowAppInstallPrompt() }).
+		Body(icon(iconInstall), app.Span().Class("wide-only").Text("Install")).Aria("label", "Install")
+}
+
+func (f *Frame) footer() app.UI {
+	return app.Footer().Class("foot").Body(
+		app.P().Body(
+			app.Span().Text("Every viewer is a source. This pod runs "),
+			app.Span().Class("strong").Text("Kinopod"),
+			app.Span().Text(version(f.env.Pod.Version)),
+		),
+	)
+}
+
+func version(v string) string {
+	if v == "" {
+		return "."
+	}
+	return " " + v + "."
+}
+
+// notices are what the frame says at the edge of the screen. The live region stays in
+// the tree: screen readers follow only one that was there before its text.
+func (f *Frame) notices() app.UI {
+	return app.Div().Class("notices").Body(
+		app.Div().Role("status").Aria("live", "polite").Class("notice-live").Body(
+			app.If(f.message != "", app.P().Class("notice").Text(f.message)),
+		),
+		app.If(f.offline, app.P().Class("notice warn").Role("status").Body(icon(iconOffline), app.Span().Text("You are offline."))),
+		app.If(f.stale, app.P().Class("notice").Body(
+			app.Span().Text("A new version is ready."),
+			app.Button().Type("button").Class("small").Text("Reload").OnClick(func(ctx app.Context, _ app.Event) { ctx.Reload() }),
+		)),
+	)
+}

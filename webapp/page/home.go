@@ -1,0 +1,215 @@
+package page
+
+import (
+	"context"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/maxence-charriere/go-app/v9/pkg/app"
+
+	"kinopod/shared/api"
+)
+
+// home is the newest videos, of everybody or of one uploader, without an end.
+type home struct {
+	app.Compo
+
+	env      *Env
+	ctx      app.Context // nil until mounted
+	key      string      // the address
+	uploader string
+	cursor   string // of the page that the address names; "" is the first
+	now      time.Time
+	feed     content[feed]
+	more     content[api.VideoPage] // the next page
+	busy     bool                   // more is on its way
+	stop     func()                 // of the observer of the end of the list
+}
+
+// feed is how far a list has been read.
+type feed struct {
+	Videos []api.Video `json:"videos"`
+	Cursor string      `json:"cursor"` // of what comes next, "" at the end
+}
+
+// listed is how many videos of a list are loaded at once: it fills whole rows of 2, 3, 4 and 6.
+const listed = api.DefaultPage
+
+func (h *home) open(u *url.URL) {
+	h.key, h.uploader, h.cursor, h.now = u.RequestURI(), u.Query().Get("uploader"), u.Query().Get("cursor"), time.Now()
+	h.feed, h.more, h.busy = content[feed]{serial: h.feed.serial + 1}, content[api.VideoPage]{serial: h.more.serial + 1}, false
+	if kept, ok := h.env.feeds[h.key]; ok {
+		h.feed.set(kept, nil)
+	}
+	if h.ctx != nil {
+		h.start()
+	}
+}
+
+func (h *home) query(cursor string) api.VideosQuery {
+	q := api.VideosQuery{Uploader: h.uploader, Cursor: cursor, Limit: listed}
+	if h.uploader != "" {
+		q.Origin = h.env.Pod.Host
+	}
+	return q
+}
+
+func (h *home) first(ctx context.Context) (feed, error) {
+	p, err := h.env.API.Videos(ctx, h.query(h.cursor))
+	return feed(p), err
+}
+
+func (h *home) preload(ctx context.Context) {
+	f, err := h.first(ctx)
+	// The cards show neither; a page of them is a third of the size without.
+	for i := range f.Videos {
+		f.Videos[i].Description, f.Videos[i].Magnet = "", ""
+	}
+	h.feed.set(f, err)
+}
+
+func (h *home) content() any { return &h.feed }
+
+func (h *home) head() Head {
+	d := Head{Description: "The newest videos of " + h.env.Pod.Name + ". Every viewer is a source.", Kind: "website", Status: h.feed.status(), Canonical: "/"}
+	if h.uploader != "" {
+		d.Title, d.Description = h.uploader, "Videos by "+h.uploader+"."
+		d.Canonical = "/?uploader=" + url.QueryEscape(h.uploader)
+	}
+	return d
+}
+
+// OnMount implements app.Mounter.
+func (h *home) OnMount(ctx app.Context) {
+	h.ctx = ctx
+	h.start()
+}
+
+func (h *home) start() {
+	h.env.see(h.feed.Value.Videos)
+	if h.feed.Done {
+		h.ctx.Defer(func(app.Context) { h.watchEnd() })
+		return
+	}
+	h.load(h.ctx)
+}
+
+func (h *home) load(ctx app.Context) {
+	h.feed.Err = nil
+	load(ctx, &h.feed, h.first, func(ctx app.Context) {
+		h.env.see(h.feed.Value.Videos)
+		ctx.Defer(func(app.Context) { h.watchEnd() })
+	})
+}
+
+// watchEnd loads more whenever the end of the list comes near.
+func (h *home) watchEnd() {
+	if h.stop != nil {
+		h.stop()
+	}
+	h.stop = onVisible(h.ctx, "feed-end", "1200px", h.loadMore)
+}
+
+func (h *home) loadMore(ctx app.Context) {
+	cursor := h.feed.Value.Cursor
+	if h.busy || cursor == "" {
+		return
+	}
+	h.busy, h.more.Err = true, nil
+	load(ctx, &h.more, func(c context.Context) (api.VideoPage, error) { return h.env.API.Videos(c, h.query(cursor)) }, func(ctx app.Context) {
+		h.busy = false
+		if h.more.Err != nil {
+			return
+		}
+		h.env.see(h.more.Value.Videos)
+		h.feed.Value.Videos = append(slices.Clip(h.feed.Value.Videos), fresh(h.feed.Value.Videos, h.more.Value.Videos)...)
+		h.feed.Value.Cursor = h.more.Value.Cursor
+		ctx.Defer(func(app.Context) { h.watchEnd() })
+	})
+}
+
+// fresh is what of next is not in have: a video that came while the viewer read moves
+// the pages.
+func fresh(have, next []api.Video) []api.Video {
+	return slices.DeleteFunc(slices.Clone(next), func(v api.Video) bool {
+		return slices.ContainsFunc(have, func(o api.Video) bool { return o.ID == v.ID })
+	})
+}
+
+// OnDismount implements app.Dismounter.
+func (h *home) OnDismount() {
+	if h.stop != nil {
+		h.stop()
+	}
+	if h.feed.Done {
+		if h.env.feeds == nil {
+			h.env.feeds = map[string]feed{}
+		}
+		h.env.feeds[h.key] = h.feed.Value
+	}
+}
+
+// Render implements app.Composer.
+func (h *home) Render() app.UI {
+	return app.Div().Class("page home").Body(
+		h.heading(),
+		h.list(),
+		app.Div().ID("feed-end").Class("feed-end").Body(h.end()),
+	)
+}
+
+func (h *home) heading() app.UI {
+	if h.uploader == "" {
+		return app.H1().Class("page-title").Text("Newest")
+	}
+	return app.Div().Class("uploader-head").Body(
+		avatar(h.uploader),
+		app.H1().Class("page-title").Dir("auto").Text(h.uploader),
+	)
+}
+
+func (h *home) list() app.UI {
+	switch {
+	case !h.feed.Done && h.feed.Err != nil:
+		return failure(h.feed.Err, h.load)
+	case !h.feed.Done:
+		return app.Div().Body(app.P().Class("off-screen").Role("status").Text("Loading videos"), skeletons(12))
+	case len(h.feed.Value.Videos) == 0 && h.uploader != "":
+		return nothing(iconFilm, "No videos", "Nobody of this name has published a video here.", app.A().Class("button quiet").Href("/").Text("All videos"))
+	case len(h.feed.Value.Videos) == 0:
+		return nothing(iconFilm, "Nothing here yet", "The first video of this pod could be yours.", app.A().Class("button").Href("/upload").Text("Upload a video"))
+	}
+	videos := h.feed.Value.Videos
+	return app.Ul().Class("cards").Body(
+		app.Range(videos).Slice(func(i int) app.UI { return card(videos[i], h.env.Pod.Host, h.now, i < 8) }),
+	)
+}
+
+// end is what stands below the list. In a document it is a link, which works without
+// the app.
+func (h *home) end() app.UI {
+	cursor := h.feed.Value.Cursor
+	switch {
+	case h.more.Err != nil:
+		return failure(h.more.Err, h.loadMore)
+	case !h.feed.Done || cursor == "":
+		return nil
+	case app.IsServer:
+		u := url.Values{"cursor": {cursor}}
+		if h.uploader != "" {
+			u.Set("uploader", h.uploader)
+		}
+		return app.A().Class("button quiet").Href("/?"+u.Encode()).Attr("rel", "next").Text("More videos")
+	}
+	return app.Button().Type("button").Class("button quiet").Disabled(h.busy).Text(pick(h.busy, "Loading…", "More videos")).
+		OnClick(func(ctx app.Context, _ app.Event) { h.loadMore(ctx) })
+}
+
+// pick chooses between two values.
+func pick[T any](first bool, a, b T) T {
+	if first {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,310 @@
+package page
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/maxence-charriere/go-app/v9/pkg/app"
+
+	"kinopod/webapp/swarm"
+)
+
+// panel shows the swarm of the video as it is: how fast bytes come and go, where they
+// came from, which pieces are here, and with whom we exchange them.
+type panel struct {
+	app.Compo
+
+	stats    swarm.Stats
+	known    bool // stats have come
+	down, up history
+	rendered time.Time
+	sampled  time.Time
+	surface  *surface
+}
+
+// history is the last speeds, the oldest first.
+type history []float64
+
+// historyLength is how many seconds a sparkline shows.
+const historyLength = 60
+
+func (h *history) add(v float64) {
+	if len(*h) >= historyLength {
+		*h = slices.Delete(*h, 0, 1)
+	}
+	*h = append(*h, v)
+}
+
+func (p *panel) reset() {
+	p.stats, p.known, p.down, p.up = swarm.Stats{}, false, nil, nil
+	if p.surface != nil {
+		p.surface.ask()
+		p.Update()
+	}
+}
+
+// show takes the swarm as it is now. Numbers that change four times a second cannot be
+// read: twice is enough.
+func (p *panel) show(s swarm.Stats) {
+	if now := time.Now(); now.Sub(p.sampled) >= time.Second {
+		p.sampled = now
+		p.down.add(s.Down)
+		p.up.add(s.Up)
+	}
+	redraw := !slices.Equal(s.Pieces, p.stats.Pieces)
+	p.stats, p.known = s, true
+	if redraw && p.surface != nil {
+		p.surface.ask()
+	}
+	if time.Since(p.rendered) >= 500*time.Millisecond {
+		p.rendered = time.Now()
+		p.Update()
+	}
+}
+
+// OnMount implements app.Mounter.
+func (p *panel) OnMount(app.Context) {
+	p.surface = &surface{id: "swarm-pieces", draw: p.draw}
+	p.surface.open()
+}
+
+// OnDismount implements app.Dismounter.
+func (p *panel) OnDismount() {
+	if p.surface != nil {
+		p.surface.close()
+		p.surface = nil
+	}
+}
+
+// draw is called in an animation frame.
+func (p *panel) draw(f *surface) (again bool) {
+	f.context.Call("clearRect", 0, 0, f.width, f.height)
+	n := len(p.stats.Pieces)
+	if n == 0 {
+		return false
+	}
+	least, most := int(f.px(4)), int(f.px(12))
+	cells := cellsOf(p.stats.Pieces, max(1, f.width/least)*max(1, f.height/least))
+	g := gridFor(len(cells), f.width, f.height, least, most)
+	l := f.layer(0, f.width, f.height)
+	paintGrid(l.pixels, f.width, g, cells, max(1, int(f.px(1))), &f.palette)
+	l.commit()
+	f.put(l, 0, 0, float64(f.width), float64(f.height))
+	return false
+}
+
+// Render implements app.Composer.
+func (p *panel) Render() app.UI {
+	return app.Section().Class("panel swarm").Aria("labelledby", "swarm-title").Body(
+		app.Div().Class("panel-head").Body(
+			app.H2().ID("swarm-title").Text("Swarm"),
+			app.Span().Class(pick(p.stats.Complete, "chip done", "chip")).Text(p.state()),
+		),
+		app.Div().Class("speeds").Body(
+			speed("Down", iconDown, p.stats.Down, p.down),
+			speed("Up", iconUp, p.stats.Up, p.up),
+		),
+		p.sources(),
+		p.pieces(),
+		p.peers(),
+	)
+}
+
+func (p *panel) state() string {
+	viewers := 0
+	for _, o := range p.stats.Peers {
+		if !o.Pod && o.State != stateConnecting {
+			viewers++
+		}
+	}
+	switch {
+	case !p.known:
+		return "Joining…"
+	case p.stats.Complete:
+		return "Complete, seeding"
+	case viewers == 0:
+		return "No other viewers yet"
+	}
+	return "With " + plural(viewers, "viewer")
+}
+
+// stateConnecting is swarm.Peer.State of a peer that is not there yet.
+const stateConnecting = "connecting"
+
+func speed(name, picture string, now float64, past history) app.UI {
+	return app.Div().Class("speed", "speed-"+strings.ToLower(name)).Body(
+		app.Span().Class("speed-name").Body(icon(picture), app.Span().Text(name)),
+		app.Span().Class("speed-now").Text(formatRate(now)),
+		sparkline(past),
+	)
+}
+
+// sparkline is the course of a speed over the last minute.
+func sparkline(h history) app.UI {
+	const width, height = 120.0, 24.0
+	top := 16e3 // a trickle is not drawn as a flood
+	for _, v := range h {
+		top = max(top, v)
+	}
+	var b strings.Builder
+	for i, v := range h {
+		x := width - float64(len(h)-1-i)*width/(historyLength-1)
+		y := height - 1 - v/top*(height-2)
+		b.WriteString(strconv.FormatFloat(x, 'f', 1, 64) + "," + strconv.FormatFloat(y, 'f', 1, 64) + " ")
+	}
+	return svg(width, height, "sparkline", "none",
+		app.Elem("polyline").XMLNS(svgNamespace).Attr("points", strings.TrimSpace(b.String())),
+	)
+}
+
+const svgNamespace = "http://www.w3.org/2000/svg"
+
+// svg is a drawing that screen readers pass over. kind names it in the style sheet;
+// aspect is preserveAspectRatio.
+func svg(width, height float64, kind, aspect string, body ...app.UI) app.UI {
+	return app.Elem("svg").XMLNS(svgNamespace).Attr("data-kind", kind).Aria("hidden", true).
+		Attr("viewBox", "0 0 "+strconv.FormatFloat(width, 'f', -1, 64)+" "+strconv.FormatFloat(height, 'f', -1, 64)).
+		Attr("preserveAspectRatio", aspect).Body(body...)
+}
+
+// part is what came from one source.
+type part struct {
+	source swarm.Source
+	name   string
+	bytes  int64
+}
+
+// parts says where the bytes of the video came from. What this device had from before
+// came from nobody: it is counted by its pieces.
+func (p *panel) parts() []part {
+	kept := int64(0)
+	for i, s := range p.stats.Pieces {
+		if s.Have && s.Source == swarm.Local {
+			kept += min(p.stats.PieceLength, p.stats.Length-int64(i)*p.stats.PieceLength)
+		}
+	}
+	return []part{
+		{swarm.WebSeed, "Web seed", p.stats.FromWebSeed},
+		{swarm.Pod, "Pod", p.stats.FromPod},
+		{swarm.Viewer, "Viewers", p.stats.FromViewers},
+		{swarm.Local, "This device", kept},
+	}
+}
+
+// sources is the stacked bar, its numbers, and so the legend of the colours.
+func (p *panel) sources() app.UI {
+	parts := p.parts()
+	whole := int64(0)
+	for _, s := range parts {
+		whole += s.bytes
+	}
+	bars, left := make([]app.UI, 0, len(parts)), 0.0
+	for _, s := range parts {
+		width := 0.0
+		if whole > 0 {
+			width = 100 * float64(s.bytes) / float64(whole)
+		}
+		bars = append(bars, app.Elem("rect").XMLNS(svgNamespace).Attr("data-source", sourceKey(s.source)).
+			Attr("x", strconv.FormatFloat(left, 'f', 2, 64)).Attr("y", 0).Attr("width", strconv.FormatFloat(width, 'f', 2, 64)).Attr("height", 8))
+		left += width
+	}
+	return app.Div().Class("sources").Body(
+		app.H3().Text("Where it came from"),
+		svg(100, 8, "stack", "none", bars...),
+		app.Dl().Class("legend").Body(
+			app.Range(parts).Slice(func(i int) app.UI {
+				s := parts[i]
+				return app.Div().Class("legend-row").Body(
+					app.Dt().Body(app.Span().Class("swatch", "swatch-"+sourceKey(s.source)).Aria("hidden", true), app.Span().Text(s.name)),
+					app.Dd().Body(app.Span().Text(formatBytes(s.bytes)), app.Span().Class("dim").Text(formatShare(s.bytes, whole))),
+				)
+			}),
+		),
+		p.ratio(),
+	)
+}
+
+// ratio is what was given of what was taken.
+func (p *panel) ratio() app.UI {
+	taken := p.stats.FromWebSeed + p.stats.FromPod + p.stats.FromViewers
+	text := "Given to others"
+	ratio := "–"
+	if taken > 0 {
+		ratio = strconv.FormatFloat(math.Floor(float64(p.stats.Uploaded)/float64(taken)*100)/100, 'f', 2, 64)
+	}
+	return app.P().Class("ratio").Body(
+		app.Span().Text(text),
+		app.Span().Body(
+			app.Span().Text(formatBytes(p.stats.Uploaded)),
+			app.Span().Class("dim").Title("Share ratio: given divided by taken").Text("ratio "+ratio),
+		),
+	)
+}
+
+func (p *panel) pieces() app.UI {
+	have := 0
+	for _, s := range p.stats.Pieces {
+		if s.Have {
+			have++
+		}
+	}
+	text := "–"
+	if len(p.stats.Pieces) > 0 {
+		text = strconv.Itoa(have) + " of " + strconv.Itoa(len(p.stats.Pieces)) + " · " + formatBytes(p.stats.PieceLength) + " each"
+	}
+	return app.Div().Class("pieces").Body(
+		app.Div().Class("row").Body(app.H3().Text("Pieces"), app.Span().Class("dim").Text(text)),
+		app.Canvas().ID("swarm-pieces").Role("img").Aria("label", "Picture of the pieces: "+text),
+	)
+}
+
+// peersShown is how many peers are listed; the rest is a number.
+const peersShown = 8
+
+func (p *panel) peers() app.UI {
+	peers := slices.Clone(p.stats.Peers)
+	slices.SortStableFunc(peers, func(a, b swarm.Peer) int {
+		if a.Pod != b.Pod {
+			return pick(a.Pod, -1, 1)
+		}
+		return cmp.Or(cmp.Compare(b.Down+b.Up, a.Down+a.Up), cmp.Compare(a.ID, b.ID))
+	})
+	rest := max(0, len(peers)-peersShown)
+	peers = peers[:len(peers)-rest]
+	return app.Div().Class("peers").Body(
+		app.Div().Class("row").Body(app.H3().Text("Peers"), app.Span().Class("dim").Text(strconv.Itoa(len(p.stats.Peers)))),
+		app.If(len(peers) == 0, app.P().Class("dim").Text(pick(p.known, "Nobody else is here. Share the link.", "Looking for others…"))),
+		app.Ul().Body(app.Range(peers).Slice(func(i int) app.UI { return peerRow(peers[i]) })),
+		app.If(rest > 0, app.P().Class("dim").Text("and "+strconv.Itoa(rest)+" more")),
+	)
+}
+
+func peerRow(o swarm.Peer) app.UI {
+	name, picture := "Viewer "+peerName(o.ID), iconViewer
+	if o.Pod {
+		name, picture = "Pod", iconPod
+	}
+	state := o.State
+	if state == "connected" {
+		state = formatShare(int64(math.Round(o.Progress*1000)), 1000)
+	}
+	return app.Li().Class(pick(o.Pod, "peer pod", "peer viewer")).Body(
+		icon(picture),
+		app.Span().Class("peer-name").Text(name),
+		app.Span().Class("peer-state dim").Title(o.State).Text(state),
+		app.Span().Class("peer-rate").Body(icon(iconDown), app.Span().Class("off-screen").Text("down"), app.Span().Text(formatRate(o.Down))),
+		app.Span().Class("peer-rate").Body(icon(iconUp), app.Span().Class("off-screen").Text("up"), app.Span().Text(formatRate(o.Up))),
+	)
+}
+
+// peerName is a short name for a peer: the end of its id, which is the random part.
+func peerName(id string) string {
+	if len(id) > 4 {
+		id = id[len(id)-4:]
+	}
+	return strings.ToLower(id)
+}

@@ -1,0 +1,164 @@
+// Starts the app: registers the service worker, loads the WebAssembly, and keeps in
+// window.kinopod what the app needs of the document around it.
+"use strict";
+(() => {
+  const self = document.currentScript.dataset;
+  const root = document.documentElement;
+  const themeCookie = "kinopod_theme";
+
+  // ---- Theme: dark or light by the system's wish, unless the viewer chose.
+
+  const chosenTheme = () => (document.cookie.match(/(?:^|; )kinopod_theme=(dark|light)/) || [])[1];
+  const setTheme = (theme) => {
+    root.dataset.theme = theme;
+    for (const meta of document.querySelectorAll('meta[name="theme-color"]')) {
+      meta.content = theme === "light" ? self.light : self.dark;
+    }
+    dispatchEvent(new Event("kinopod-theme"));
+  };
+  const toggleTheme = () => {
+    const now = root.dataset.theme || (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark");
+    const theme = now === "light" ? "dark" : "light";
+    document.cookie = `${themeCookie}=${theme}; Path=/; Max-Age=31536000; SameSite=Lax`;
+    setTheme(theme);
+  };
+  if (chosenTheme() && chosenTheme() !== root.dataset.theme) setTheme(chosenTheme()); // the kept shell knows no cookie
+
+  // ---- What was typed before the app took over.
+
+  let typed = null;
+  const keepTyped = () => {
+    const active = document.activeElement;
+    typed = { fields: [], active: active && active.id, range: null };
+    for (const field of document.querySelectorAll("input[id], textarea[id]")) {
+      if (field.value) typed.fields.push([field.id, field.value]);
+    }
+    if (active && "selectionStart" in active) typed.range = [active.selectionStart, active.selectionEnd];
+  };
+  const restoreTyped = () => {
+    for (const [id, value] of typed.fields) {
+      const field = document.getElementById(id);
+      if (!field || field.value === value) continue;
+      field.value = value;
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+    const active = typed.active && document.getElementById(typed.active);
+    if (active) {
+      active.focus({ preventScroll: true });
+      if (typed.range && active.setSelectionRange && typed.range[0] !== null) active.setSelectionRange(...typed.range);
+    }
+    typed = null;
+  };
+
+  // ---- History and links.
+
+  let back = false;
+  addEventListener("popstate", () => (back = true), true);
+  const wentBack = () => {
+    const was = back;
+    back = false;
+    return was;
+  };
+  const manageScrolling = () => {
+    history.scrollRestoration = "manual";
+    addEventListener("pagehide", () => (history.scrollRestoration = "auto"));
+  };
+  // The framework takes every click on a link. These are the browser's: another tab
+  // or window, a download, a place in this page, another scheme.
+  document.addEventListener("click", (e) => {
+    const a = e.target.closest && e.target.closest("a[href]");
+    if (!a) return;
+    if (
+      e.defaultPrevented || e.button !== 0 || e.metaKey || e.ctrlKey || e.shiftKey || e.altKey || a.target || a.hasAttribute("download") ||
+      a.origin !== location.origin || a.getAttribute("href").startsWith("#")
+    ) {
+      e.stopPropagation();
+    }
+  });
+
+  // ---- Clipboard. Without a secure context there is only the old way.
+
+  const copy = async (text) => {
+    try {
+      await navigator.clipboard.writeText(text);
+      return true;
+    } catch {
+      const field = document.createElement("textarea");
+      field.value = text;
+      field.className = "off-screen";
+      (document.querySelector("dialog[open]") || document.body).append(field);
+      field.select();
+      const done = document.execCommand("copy");
+      field.remove();
+      return done;
+    }
+  };
+
+  // ---- Installing and updating, by the names that go-app asks for.
+
+  let offer = null;
+  window.goappOnUpdate = window.goappOnAppInstallChange = window.goappNav = () => {};
+  window.goappGetenv = () => "";
+  window.goappIsAppInstalled = () => matchMedia("(display-mode: standalone)").matches || navigator.standalone === true;
+  window.goappIsAppInstallable = () => offer !== null && !window.goappIsAppInstalled();
+  window.goappShowInstallPrompt = async () => {
+    if (!offer) return;
+    const o = offer;
+    offer = null;
+    o.prompt();
+    await o.userChoice;
+    window.goappOnAppInstallChange();
+  };
+  addEventListener("beforeinstallprompt", (e) => {
+    e.preventDefault();
+    offer = e;
+    window.goappOnAppInstallChange();
+  });
+  addEventListener("appinstalled", () => {
+    offer = null;
+    window.goappOnAppInstallChange();
+  });
+
+  const worker = async () => {
+    if (!("serviceWorker" in navigator)) return;
+    try {
+      const controlled = navigator.serviceWorker.controller !== null;
+      const registration = await navigator.serviceWorker.register(self.worker);
+      registration.addEventListener("updatefound", () => {
+        const next = registration.installing;
+        next.addEventListener("statechange", () => {
+          if (next.state === "activated" && controlled) window.goappOnUpdate();
+        });
+      });
+    } catch (err) {
+      console.warn("Kinopod works without its service worker:", err);
+    }
+  };
+
+  // ---- Start.
+
+  const mounted = () => {
+    root.dataset.app = "ready";
+    performance.mark("kinopod-mounted");
+    if ("serviceWorker" in navigator) {
+      // Now that the app has come, it can be kept for visits without a network.
+      navigator.serviceWorker.ready.then((r) => r.active.postMessage({ kinopod: "keep" }));
+    }
+  };
+  const failed = (err) => {
+    console.error("The app stopped:", err);
+    root.dataset.app = "failed";
+    document.getElementById("app-failed").hidden = false;
+  };
+  const start = async () => {
+    const go = new Go();
+    const { instance } = await WebAssembly.instantiateStreaming(fetch(self.wasm), go.importObject);
+    performance.mark("kinopod-compiled");
+    await go.run(instance);
+    throw new Error("the program ended");
+  };
+
+  window.kinopod = { toggleTheme, keepTyped, restoreTyped, wentBack, manageScrolling, copy, mounted, ignore: () => {} };
+  worker();
+  start().catch(failed);
+})();
