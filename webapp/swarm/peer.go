@@ -96,7 +96,12 @@ func (e *Engine) newPeer(offered bool, described func(p *peer, sdp string), conn
 	return p
 }
 
+// opened greets the peer. What it says may be here before the platform tells that the
+// channel is open.
 func (p *peer) opened() {
+	if p.open {
+		return
+	}
 	p.open = true
 	// In a message of its own: webtorrent.js loses what comes with it.
 	p.conn.Send(wire.Handshake{InfoHash: p.e.t.InfoHash, PeerID: p.e.id, Extension: true, Fast: true}.Append(nil), piecestore.Chunk{})
@@ -145,6 +150,7 @@ var errSelf = errors.New("closed by choice")
 
 func (p *peer) message(c piecestore.Chunk) {
 	p.lastIn = p.e.now
+	p.opened()
 	if err := p.in.feed(c, p.handshake, p.handle); err != nil {
 		p.close(err)
 	}

@@ -80,7 +80,9 @@ func (e *Engine) stats() Stats {
 		s.Pieces[i] = PieceState{Source: e.source[i], Have: e.have.Has(i), Fetching: fetching}
 	}
 	for p := range e.peers {
-		s.Peers = append(s.Peers, p.stat(e.now))
+		if p.known || p == e.pod.peer { // not offers that nobody took
+			s.Peers = append(s.Peers, p.stat(e.now))
+		}
 	}
 	return s
 }
