@@ -90,9 +90,16 @@ func sniff(w *window) (string, error) {
 		at          int
 		magic, name string
 	}{
-		{8, "AVI ", "an AVI file"}, {0, "FLV", "a Flash video"}, {0, "OggS", "an Ogg file"}, {0, "\x30\x26\xb2\x75", "a Windows Media file"},
-		{0, "\x00\x00\x01\xba", "an MPEG program stream"}, {0, "\x89PNG", "a picture"}, {0, "\xff\xd8\xff", "a picture"},
-		{4, "moov", "an old QuickTime file"}, {4, "mdat", "an old QuickTime file"}, {0, "PK\x03\x04", "an archive"},
+		{8, "AVI ", "an AVI file"},
+		{0, "FLV", "a Flash video"},
+		{0, "OggS", "an Ogg file"},
+		{0, "\x30\x26\xb2\x75", "a Windows Media file"},
+		{0, "\x00\x00\x01\xba", "an MPEG program stream"},
+		{0, "\x89PNG", "a picture"},
+		{0, "\xff\xd8\xff", "a picture"},
+		{4, "moov", "an old QuickTime file"},
+		{4, "mdat", "an old QuickTime file"},
+		{0, "PK\x03\x04", "an archive"},
 	} {
 		if bytes.HasPrefix(head[min(other.at, len(head)):], []byte(other.magic)) {
 			return "", refuse(NotVideo, "This is %s. Pods take MP4 (H.264) and WebM.", other.name)

@@ -202,10 +202,20 @@ func webmCodec(id string) string {
 // foreignCodec is what people call a codec that WebM does not have.
 func foreignCodec(id string) string {
 	for _, c := range []struct{ prefix, name string }{
-		{"V_MPEG4/ISO/AVC", "H.264"}, {"V_MPEGH/ISO/HEVC", "HEVC (H.265)"}, {"V_MPEG4", "MPEG-4 Part 2 (DivX, Xvid)"}, {"V_THEORA", "Theora"},
-		{"V_MPEG", "MPEG-1 or MPEG-2"}, {"V_PRORES", "Apple ProRes"}, {"V_MJPEG", "Motion JPEG"},
-		{"A_AAC", "AAC"}, {"A_AC3", "Dolby Digital (AC-3)"}, {"A_EAC3", "Dolby Digital Plus (E-AC-3)"}, {"A_DTS", "DTS"}, {"A_FLAC", "FLAC"},
-		{"A_PCM", "uncompressed (PCM)"}, {"A_MPEG", "MP3"},
+		{"V_MPEG4/ISO/AVC", "H.264"},
+		{"V_MPEGH/ISO/HEVC", "HEVC (H.265)"},
+		{"V_MPEG4", "MPEG-4 Part 2 (DivX, Xvid)"},
+		{"V_THEORA", "Theora"},
+		{"V_MPEG", "MPEG-1 or MPEG-2"},
+		{"V_PRORES", "Apple ProRes"},
+		{"V_MJPEG", "Motion JPEG"},
+		{"A_AAC", "AAC"},
+		{"A_AC3", "Dolby Digital (AC-3)"},
+		{"A_EAC3", "Dolby Digital Plus (E-AC-3)"},
+		{"A_DTS", "DTS"},
+		{"A_FLAC", "FLAC"},
+		{"A_PCM", "uncompressed (PCM)"},
+		{"A_MPEG", "MP3"},
 	} {
 		if strings.HasPrefix(id, c.prefix) {
 			return c.name
