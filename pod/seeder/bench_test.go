@@ -20,12 +20,15 @@ import (
 //	go test -run '^$' -bench WebTorrent -benchtime 3x ./pod/seeder
 func BenchmarkWebTorrentInChromium(b *testing.B) {
 	files := &shelf{}
-	film := files.add(b, 200<<20)
+	film := newBook(b, 200<<20)
+	want := sum(film.data)
+	h := files.toDisk(b, film)
+	size := film.torrent.Length
+	film = nil // a pod does not hold its films in memory: the collector would rest
 	s := start(b, Config{}, files)
 	site := newSite(b, s)
 	ctx := chromium(b, site.URL)
-	want := sum(film.data)
-	m := magnet.Magnet{InfoHash: film.torrent.InfoHash, Trackers: []string{site.tracker()}}
+	m := magnet.Magnet{InfoHash: h, Trackers: []string{site.tracker()}}
 	var seconds, first, ours, theirs float64
 	for b.Loop() {
 		runtime.GC()
@@ -39,7 +42,7 @@ func BenchmarkWebTorrentInChromium(b *testing.B) {
 		seconds += got.Done / 1e3
 		first += got.First
 	}
-	gigabytes := float64(b.N) * float64(len(film.data)) / 1e9
+	gigabytes := float64(b.N) * float64(size) / 1e9
 	b.ReportMetric(gigabytes*1e3/seconds, "MB/s")
 	b.ReportMetric(ours/gigabytes, "seeder-cpu-s/GB")
 	b.ReportMetric(theirs/gigabytes, "browser-cpu-s/GB")
@@ -86,4 +89,12 @@ func childrenCPU(t testing.TB) float64 {
 		}
 	}
 	return total
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if Calls > 0 {
+		println("bursts", Calls, "datagrams", Datagrams)
+	}
+	os.Exit(code)
 }

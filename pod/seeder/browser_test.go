@@ -33,6 +33,12 @@ type viewer struct {
 // offer makes the offer of a new viewer. It names no candidate.
 func offer(t testing.TB) (*viewer, string) {
 	t.Helper()
+	return offerChannel(t, nil)
+}
+
+// offerChannel is offer with another kind of data channel.
+func offerChannel(t testing.TB, init *webrtc.DataChannelInit) (*viewer, string) {
+	t.Helper()
 	var set webrtc.SettingEngine
 	set.LoggerFactory = silence{}
 	set.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
@@ -44,7 +50,7 @@ func offer(t testing.TB) (*viewer, string) {
 	v := &viewer{t: t, pc: pc, messages: make(chan []byte, 4096)}
 	t.Cleanup(v.close)
 	_, _ = rand.Read(v.id[:])
-	if v.dc, err = pc.CreateDataChannel("a random name", nil); err != nil {
+	if v.dc, err = pc.CreateDataChannel("a random name", init); err != nil {
 		t.Fatal(err)
 	}
 	v.dc.OnMessage(func(m webrtc.DataChannelMessage) { v.messages <- m.Data })

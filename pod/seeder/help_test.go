@@ -6,9 +6,12 @@ import (
 	"crypto/sha1"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -34,11 +37,11 @@ type shelf struct {
 type book struct {
 	torrent *torrent.Torrent
 	data    []byte
+	path    string // where it lies instead of in data; empty is in data
 }
 
 type reader struct {
-	*bytes.Reader
-	shelf   *shelf
+	io.ReaderAt
 	torrent *torrent.Torrent
 	close   func()
 }
@@ -53,13 +56,43 @@ func (s *shelf) Open(h magnet.InfoHash) (File, error) {
 	if b == nil {
 		return nil, fmt.Errorf("open %s: %w", h, fs.ErrNotExist)
 	}
+	var from io.ReaderAt = bytes.NewReader(b.data)
+	closeFile := func() {}
+	if b.path != "" {
+		f, err := os.Open(b.path)
+		if err != nil {
+			return nil, err
+		}
+		from, closeFile = f, func() { _ = f.Close() }
+	}
 	s.opened++
 	s.open++
-	return &reader{bytes.NewReader(b.data), s, b.torrent, sync.OnceFunc(func() {
+	return &reader{from, b.torrent, sync.OnceFunc(func() {
+		closeFile()
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.open--
 	})}, nil
+}
+
+// toDisk puts b on the shelf as a file, and its bytes out of memory.
+func (s *shelf) toDisk(t testing.TB, b *book) magnet.InfoHash {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "film")
+	if err := os.WriteFile(path, b.data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.put(&book{torrent: b.torrent, path: path})
+	return b.torrent.InfoHash
+}
+
+func (s *shelf) put(b *book) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.files == nil {
+		s.files = map[magnet.InfoHash]*book{}
+	}
+	s.files[b.torrent.InfoHash] = b
 }
 
 func (s *shelf) counts() (opened, open int) {
@@ -78,12 +111,7 @@ func (s *shelf) remove(h magnet.InfoHash) {
 func (s *shelf) add(t testing.TB, size int) *book {
 	t.Helper()
 	b := newBook(t, size)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.files == nil {
-		s.files = map[magnet.InfoHash]*book{}
-	}
-	s.files[b.torrent.InfoHash] = b
+	s.put(b)
 	return b
 }
 
@@ -100,7 +128,7 @@ func newBook(t testing.TB, size int) *book {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &book{meta, data}
+	return &book{torrent: meta, data: data}
 }
 
 // leaks are goroutines of other people's code that outlive what they belong to for
@@ -156,3 +184,18 @@ func wait(t testing.TB, what string, ok func() bool) {
 }
 
 var errTimeout = errors.New("timeout")
+
+// truncate cuts a file short.
+func truncate(t testing.TB, path string) {
+	t.Helper()
+	if err := os.Truncate(path, 100); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// cloneWithHash is b's torrent under the i-th of other names.
+func cloneWithHash(b *book, i int) *torrent.Torrent {
+	c := *b.torrent
+	c.InfoHash = magnet.InfoHash{0xff, byte(i), byte(i >> 8)}
+	return &c
+}

@@ -231,14 +231,14 @@ func (s *Seeder) answer(ctx context.Context, key peerKey, offerSDP string) (stri
 	if err != nil {
 		return "", err
 	}
+	var answer string
 	w, err := s.open(key.hash)
-	if err != nil {
-		p.stop(err)
-		return "", err
+	if err == nil {
+		answer, err = p.connect(ctx, w, offerSDP)
 	}
-	answer, err := p.connect(ctx, w, offerSDP)
 	if err != nil {
 		p.stop(err)
+		<-p.gone // who is refused holds no seat
 		return "", err
 	}
 	return answer, nil
