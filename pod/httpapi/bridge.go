@@ -35,9 +35,12 @@ func (s *Server) routeUploads() {
 func (s *Server) upload(c *fiber.Ctx) error {
 	ctx, cancel := context.WithCancel(c.UserContext())
 	defer cancel()
-	body := &bodyReader{ctx: ctx, conn: c.Context().Conn(), stream: c.Context().RequestBodyStream()}
-	if body.stream == nil || c.Request().Header.ContentLength() == 0 {
-		body.stream, body.ended = bytes.NewReader(nil), true
+	body := &bodyReader{
+		ctx: ctx, conn: c.Context().Conn(), stream: c.Context().RequestBodyStream(),
+		left: int64(c.Request().Header.ContentLength()),
+	}
+	if body.stream == nil || body.left == 0 {
+		body.stream, body.left, body.ended = bytes.NewReader(nil), 0, true
 	}
 	stop := context.AfterFunc(ctx, func() { _ = body.conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -54,6 +57,7 @@ type bodyReader struct {
 	ctx    context.Context
 	conn   net.Conn
 	stream io.Reader
+	left   int64 // bytes that are still to come; less than 0 where that is not known
 	ended  bool
 }
 
@@ -66,7 +70,13 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := b.stream.Read(p)
-	b.ended = b.ended || errors.Is(err, io.EOF)
+	b.left -= int64(n)
+	if errors.Is(err, io.EOF) {
+		if b.left > 0 { // the client has gone; fasthttp does not say so
+			return n, io.ErrUnexpectedEOF
+		}
+		b.ended = true
+	}
 	return n, err
 }
 

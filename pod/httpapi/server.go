@@ -51,7 +51,7 @@ type Parts struct {
 	Uploads http.Handler
 	// Pages makes the handler of everything else. It is given how to ask the pod
 	// for the caller of a request.
-	Pages func(methods func(*http.Request) api.Methods) http.Handler
+	Pages func(methods func(*http.Request) api.Methods) (http.Handler, error)
 	// Mount adds the tracker's routes.
 	Mount func(*fiber.App)
 	// Ready says whether the pod can serve, for /readyz.
@@ -81,7 +81,7 @@ type Server struct {
 }
 
 // New joins the routes. Nothing is served before Run.
-func New(cfg Config, parts Parts) *Server {
+func New(cfg Config, parts Parts) (*Server, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Server{
 		cfg: cfg, parts: parts, trusted: cfg.TrustedProxies, ctx: ctx, stop: stop,
@@ -91,7 +91,11 @@ func New(cfg Config, parts Parts) *Server {
 	}
 	s.metrics = newMetrics(s.openConnections, parts.Metrics)
 	s.api = &API{cfg: cfg, parts: parts, metrics: s.metrics}
-	s.pages = parts.Pages(func(r *http.Request) api.Methods { return s.api.as(CallerOf(r.Context())) })
+	var err error
+	s.pages, err = parts.Pages(func(r *http.Request) api.Methods { return s.api.as(CallerOf(r.Context())) })
+	if err != nil {
+		return nil, err
+	}
 	s.app = fiber.New(fiber.Config{
 		AppName:               "kinopod",
 		BodyLimit:             bufferedBody,
@@ -110,12 +114,11 @@ func New(cfg Config, parts Parts) *Server {
 		DisablePreParseMultipartForm: true,
 	})
 	s.routes()
-	return s
+	return s, nil
 }
 
 // SetStreamOff makes /stream answer 503, or not: a switch for tests.
 func (s *Server) SetStreamOff(off bool) { s.streamOff.Store(off) }
-
 
 // Run serves viewers on public and, where admin is not nil, operators on admin
 // until ctx ends. Then it accepts nothing more, ends uploads where they are (they

@@ -27,7 +27,14 @@ import (
 	"kinopod/shared/video"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// fasthttp's own goroutines end some seconds after their server, or never.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(
+		m,
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+	)
+}
 
 // door is a server whose other parts are as small as they can be. What the parts
 // do together is tested in podtest.
@@ -127,18 +134,21 @@ func newDoor(t testing.TB, change func(*config.Config)) *door {
 	if change != nil {
 		change(&cfg)
 	}
-	d.Server = New(Config{Config: cfg, Host: "pod.example", Version: "1", Log: testLog(t)}, Parts{
+	d.Server, err = New(Config{Config: cfg, Host: "pod.example", Version: "1", Log: testLog(t)}, Parts{
 		Accounts: d, Catalog: d, Files: files{film, path}, Mount: func(*fiber.App) {},
 		Uploads: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { d.tus(w, r) }),
 		Ready:   func(context.Context) error { return nil },
-		Pages: func(methods func(*http.Request) api.Methods) http.Handler {
+		Pages: func(methods func(*http.Request) api.Methods) (http.Handler, error) {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				me, _ := methods(r).Me(r.Context())
 				w.Header().Add("Vary", "Cookie")
 				_, _ = io.WriteString(w, "<!doctype html><title>"+me.Username+"</title>")
-			})
+			}), nil
 		},
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	d.url, d.admin = d.run(t)
 	return d
 }
