@@ -1,0 +1,170 @@
+package redisstore
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"kinopod/pod/catalog"
+	"kinopod/shared/magnet"
+	"kinopod/shared/video"
+)
+
+// pageScript walks down KEYS[1], a zset of local ids by time, from behind the place
+// (ARGV[1] ms, ARGV[2] local id), from the top where they are empty. It looks at
+// ARGV[4] members at most and takes those in the set KEYS[2], if given, up to
+// ARGV[3]. It answers the place of the last it looked at, whether more follow, and
+// what it took. A place whose video is gone is found by halving: Redis orders by
+// score and then by member, as the pairs compared here.
+const pageScript = `
+local key, filter = KEYS[1], KEYS[2]
+local limit, most = tonumber(ARGV[3]), tonumber(ARGV[4])
+local size = redis.call('ZCARD', key)
+local at = 0
+if ARGV[1] ~= '' then
+  local score, number = tonumber(ARGV[1]), tonumber(ARGV[2])
+  local low, high = 0, size
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    local e = redis.call('ZREVRANGE', key, middle, middle, 'WITHSCORES')
+    local s, n = tonumber(e[2]), struct.unpack('>I4', e[1])
+    if s > score or (s == score and n >= number) then low = middle + 1 else high = middle end
+  end
+  at = low
+end
+local seen = redis.call('ZREVRANGE', key, at, at + most - 1, 'WITHSCORES')
+if #seen == 0 or (filter and redis.call('EXISTS', filter) == 0) then return {'', 0, 0, {}} end
+local numbers = {}
+for i = 1, #seen, 2 do numbers[#numbers + 1] = struct.unpack('>I4', seen[i]) end
+local fits = filter and redis.call('SMISMEMBER', filter, unpack(numbers))
+local taken, last = {}, 0
+repeat
+  last = last + 1
+  if not fits or fits[last] == 1 then taken[#taken + 1] = numbers[last] end
+until last == #numbers or #taken == limit
+return {seen[2 * last], numbers[last], at + last < size and 1 or 0, taken}`
+
+const (
+	// scanMost is how many members one call of the script looks at where it filters:
+	// about half a millisecond, in which Redis does nothing else.
+	scanMost = 1000
+	// scanSteps bounds one page: it may be short, or empty, and more follow.
+	scanSteps = 8
+)
+
+// Page implements catalog.Store.
+func (db *DB) Page(ctx context.Context, l catalog.Listing) ([]video.Video, *catalog.Position, error) {
+	keys, step, steps := []string{keyNewest()}, l.Limit, 1
+	switch {
+	case l.Uploader != "":
+		keys = []string{keyUploader(l.Origin, l.Uploader)}
+	case l.Origin != "":
+		keys, step, steps = append(keys, keyOrigin(l.Origin)), 2*l.Limit, scanSteps
+	}
+	var locals []uint32
+	at, more := l.After, true
+	for ; steps > 0 && more && len(locals) < l.Limit; steps-- {
+		taken, last, err := db.walk(ctx, keys, at, l.Limit-len(locals), step)
+		if err != nil {
+			return nil, nil, err
+		}
+		locals, at, more = append(locals, taken...), last.at, last.more
+		step = min(4*step, scanMost)
+	}
+	found, err := db.fetch(ctx, locals)
+	if err != nil {
+		return nil, nil, err
+	}
+	videos := make([]video.Video, len(found))
+	for i := range found {
+		videos[i] = found[i].Video
+	}
+	if !more {
+		at = nil
+	}
+	return videos, at, nil
+}
+
+// place is where a walk ended.
+type place struct {
+	at   *catalog.Position
+	more bool
+}
+
+func (db *DB) walk(ctx context.Context, keys []string, after *catalog.Position, limit, step int) ([]uint32, place, error) {
+	score, number := "", ""
+	if after != nil {
+		score, number = millis(after.Created), fmt.Sprint(after.Seq)
+	}
+	answer, err := db.page.Run(ctx, db.redis, keys, score, number, limit, step).Slice()
+	if err != nil {
+		return nil, place{}, told("list videos", err)
+	}
+	return parseWalk(answer)
+}
+
+func parseWalk(answer []any) ([]uint32, place, error) {
+	bad := fmt.Errorf("list videos: strange answer %v", answer)
+	if len(answer) != 4 {
+		return nil, place{}, bad
+	}
+	score, ok1 := answer[0].(string)
+	number, ok2 := answer[1].(int64)
+	more, ok3 := answer[2].(int64)
+	taken, ok4 := answer[3].([]any)
+	if !ok1 || !ok2 || !ok3 || !ok4 {
+		return nil, place{}, bad
+	}
+	if score == "" { // nothing there
+		return nil, place{}, nil
+	}
+	var ms float64
+	if _, err := fmt.Sscan(score, &ms); err != nil {
+		return nil, place{}, bad
+	}
+	locals := make([]uint32, len(taken))
+	for i, t := range taken {
+		n, ok := t.(int64)
+		if !ok {
+			return nil, place{}, bad
+		}
+		locals[i] = uint32(n)
+	}
+	at := &catalog.Position{Created: time.UnixMilli(int64(ms)).UTC(), Seq: uint32(number)}
+	return locals, place{at, more == 1}, nil
+}
+
+// Withdrawn implements catalog.Store.
+func (db *DB) Withdrawn(ctx context.Context) ([]magnet.InfoHash, error) {
+	members, err := db.redis.ZRange(ctx, keyUnusedFiles(), 0, -1).Result()
+	out := make([]magnet.InfoHash, len(members))
+	for i, m := range members {
+		copy(out[i][:], m)
+	}
+	return out, told("list withdrawn files", err)
+}
+
+// Deleted implements catalog.Store.
+func (db *DB) Deleted(ctx context.Context, h magnet.InfoHash) error {
+	return told("take deleted file off", db.redis.ZRem(ctx, keyUnusedFiles(), h[:]).Err())
+}
+
+// UnusedThumbnails implements catalog.Store.
+func (db *DB) UnusedThumbnails(ctx context.Context) ([]string, error) {
+	members, err := db.redis.ZRange(ctx, keyUnusedThumbnails(), 0, -1).Result()
+	out := make([]string, len(members))
+	for i, m := range members {
+		out[i] = hex.EncodeToString([]byte(m))
+	}
+	return out, told("list unused thumbnails", err)
+}
+
+// ThumbnailDeleted implements catalog.Store.
+func (db *DB) ThumbnailDeleted(ctx context.Context, hash string) error {
+	h, err := hex.DecodeString(hash)
+	if err != nil {
+		return fmt.Errorf("take deleted thumbnail off: %w", err)
+	}
+	return told("take deleted thumbnail off", db.redis.ZRem(ctx, keyUnusedThumbnails(), h).Err())
+}
