@@ -33,10 +33,13 @@ import (
 	"kinopod/shared/video"
 )
 
-// shared by all tests of a run: a Redis of our own, and files made by ffmpeg.
+// Of all tests of a run: files made by ffmpeg, and a Redis of our own. It begins
+// when a test first asks for it: a fuzzing run, whose workers would pass their
+// pipes on to it, never does.
 var (
-	redisSocket string
-	mediaDir    string
+	mediaDir  string
+	redis     *exec.Cmd
+	redisOnce sync.Once
 )
 
 func TestMain(m *testing.M) {
@@ -54,23 +57,8 @@ func runTests(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	mediaDir, redisSocket = dir, filepath.Join(dir, "redis.sock")
-	redis := exec.Command("redis-server", "--unixsocket", redisSocket, "--port", "0", "--save", "", "--dir", dir)
-	if err := redis.Start(); err != nil {
-		fmt.Fprintln(os.Stderr, "redis-server (install it: apt-get install redis-server):", err)
-		return 1
-	}
-	defer func() {
-		_ = redis.Process.Kill()
-		_ = redis.Wait()
-	}()
-	for range 100 {
-		if c, err := net.Dial("unix", redisSocket); err == nil {
-			c.Close()
-			break
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	mediaDir = dir
+	defer stopRedis()
 	code := m.Run()
 	http.DefaultClient.CloseIdleConnections()
 	time.Sleep(graceTime + 500*time.Millisecond) // tusd's own goroutines stay that long after a request
@@ -82,7 +70,28 @@ func runTests(m *testing.M) int {
 }
 
 func redisOpt() asynq.RedisClientOpt {
-	return asynq.RedisClientOpt{Network: "unix", Addr: redisSocket}
+	socket := filepath.Join(mediaDir, "redis.sock")
+	redisOnce.Do(func() {
+		redis = exec.Command("redis-server", "--unixsocket", socket, "--port", "0", "--save", "", "--dir", mediaDir)
+		if err := redis.Start(); err != nil {
+			panic(fmt.Sprint("redis-server (install it: apt-get install redis-server): ", err))
+		}
+		for range 200 {
+			if c, err := net.Dial("unix", socket); err == nil {
+				c.Close()
+				break
+			}
+			time.Sleep(25 * time.Millisecond)
+		}
+	})
+	return asynq.RedisClientOpt{Network: "unix", Addr: socket}
+}
+
+func stopRedis() {
+	if redis != nil {
+		_ = redis.Process.Kill()
+		_ = redis.Wait()
+	}
 }
 
 // made keeps media files that were made in this run.

@@ -238,14 +238,7 @@ func (p *Publisher) EditUpload(_ context.Context, who accounts.Actor, id video.I
 	if u == nil || !u.mayTouch(who) {
 		return api.Upload{}, errNoUpload()
 	}
-	if err := u.edit(in); err != nil {
-		return api.Upload{}, err
-	}
-	view, ok := u.view(p.cfg.Expiry)
-	if !ok {
-		return api.Upload{}, errNoUpload()
-	}
-	return view, nil
+	return u.edit(in, p.cfg.Expiry)
 }
 
 // SetThumbnail sets the picture of an upload or of a video, in place of any

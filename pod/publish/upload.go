@@ -185,27 +185,35 @@ func (u *upload) setOffset(n int64) {
 }
 
 // view is the upload as its uploader sees it; not ok once it is a video or gone.
-func (u *upload) view(expiry time.Duration) (api.Upload, bool) {
+func (u *upload) view(expiry time.Duration) (view api.Upload, ok bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	return u.seen(expiry), u.listed.IsZero() && !u.dropped
+}
+
+// seen is view for whoever has u.mu.
+func (u *upload) seen(expiry time.Duration) api.Upload {
 	return api.Upload{
 		ID: u.id, FileName: u.FileName, Size: u.Size, Offset: u.offset, Created: u.Created, Expires: u.lastByte.Add(expiry),
 		Name: u.details.Name, Description: u.details.Description, Tags: append([]string{}, u.details.Tags...),
-	}, u.listed.IsZero() && !u.dropped
+	}
 }
 
 // edit changes details on disk and in memory.
-func (u *upload) edit(in api.VideoEdit) error {
+func (u *upload) edit(in api.VideoEdit, expiry time.Duration) (api.Upload, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if !u.listed.IsZero() || u.dropped {
-		return errNoUpload()
+		return api.Upload{}, errNoUpload()
 	}
 	d := u.details
 	if err := d.set(in); err != nil {
-		return err
+		return api.Upload{}, err
 	}
-	return u.putDetails(d)
+	if err := u.putDetails(d); err != nil {
+		return api.Upload{}, err
+	}
+	return u.seen(expiry), nil
 }
 
 func (u *upload) putDetails(d details) error {

@@ -12,6 +12,11 @@ import (
 	"kinopod/shared/video"
 )
 
+// editor is who asks, as the catalogue knows them.
+func editor(who accounts.Actor) catalog.Editor {
+	return catalog.Editor{Username: who.Username, Moderator: who.MayModerate()}
+}
+
 // Withdraw removes a video: from every list first, so that no viewer begins, then
 // from tracker and seeder, then from disk. An upload under way ends. What a killed
 // pod leaves of it stands on the catalogue's lists, and Run goes on there.
@@ -36,7 +41,7 @@ func (p *Publisher) Withdraw(ctx context.Context, who accounts.Actor, id video.I
 			return nil
 		}
 	}
-	v, err := p.catalog.Withdraw(ctx, catalog.Editor{Username: who.Username, Moderator: who.MayModerate()}, id)
+	v, err := p.catalog.Withdraw(ctx, editor(who), id)
 	if u != nil && api.Is(err, api.CodeNotFound) { // complete, but not a video yet
 		p.drop(ctx, u)
 		return nil
