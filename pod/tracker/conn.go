@@ -9,12 +9,12 @@ import (
 	"kinopod/shared/announce"
 )
 
-// linger is how long a connection that we close may take to close at its end.
-const linger = 5 * time.Second
+// linger is how long a connection that we close may take to close at its end: 5 s.
+func (l *loop) linger() time.Duration { return l.limits.Ping / 12 }
 
-// probeTime is how long a connection may take to answer when somebody else comes
-// with its peer id.
-const probeTime = 10 * time.Second
+// probeTime is how long a connection may take to give a sign of life when somebody
+// else comes with its peer id: 10 s.
+func (l *loop) probeTime() time.Duration { return l.limits.Ping / 6 }
 
 // flushSize is how many bytes are collected for a connection before they are sent
 // within one turn of the loop.
@@ -236,7 +236,7 @@ func (l *loop) close(c *conn, why closure) {
 	}
 	if c.state == stateOpen { // not dropped for the length of its queue
 		c.state = stateClosing
-		l.watch(c, l.now+linger)
+		l.watch(c, l.now+l.linger())
 	}
 }
 
@@ -279,7 +279,7 @@ func (l *loop) watch(c *conn, at time.Duration) {
 func (l *loop) probe(c *conn) {
 	if c.state == stateOpen && c.deadline == 0 {
 		l.send(c, opPing, nil)
-		l.watch(c, l.now+probeTime)
+		l.watch(c, l.now+l.probeTime())
 	}
 }
 
@@ -291,7 +291,7 @@ func (l *loop) overdue() {
 		case c.state == stateGone:
 		case l.now < c.deadline:
 			rest = append(rest, c)
-		case c.state == stateOpen && c.heard > c.deadline-probeTime:
+		case c.state == stateOpen && c.heard > c.deadline-l.probeTime():
 			c.deadline = 0
 		default:
 			if c.state == stateOpen {

@@ -1,23 +1,29 @@
 package tracker
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // epoll waits for plain TCP sockets. Their descriptors are its own: Go's poller
-// knows nothing of them, so an idle connection costs what conn takes.
+// knows nothing of them, so an idle connection costs what conn takes. Go's poller
+// does know the epoll instance: waiting for it blocks a goroutine, not a thread.
 type epoll struct {
-	fd, bell int // of the epoll instance, of the eventfd that wakes it
-	links    map[int32]*conn
-	events   []unix.EpollEvent
-	ready    int // events of the last wait
-	input    []byte
+	file   *os.File
+	raw    syscall.RawConn // of file
+	bell   int             // the eventfd that wakes it
+	links  map[int32]*conn
+	events []unix.EpollEvent
+	ready  int // events of the last wait
+	input  []byte
 }
 
 // Sizes of one turn: more events a turn means fewer, larger writes.
@@ -41,47 +47,61 @@ func newEpoll() (*epoll, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create epoll: %w", err)
 	}
-	bell, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	if err != nil {
+	if err := unix.SetNonblock(fd, true); err != nil { // what os.NewFile asks for
 		unix.Close(fd)
-		return nil, fmt.Errorf("create eventfd: %w", err)
+		return nil, fmt.Errorf("set epoll non-blocking: %w", err)
 	}
 	e := &epoll{
-		fd: fd, bell: bell, links: map[int32]*conn{},
+		file: os.NewFile(uintptr(fd), "epoll"), bell: -1, links: map[int32]*conn{},
 		events: make([]unix.EpollEvent, epollEvents), input: make([]byte, epollRead),
 	}
-	if err := e.control(unix.EPOLL_CTL_ADD, bell, unix.EPOLLIN); err != nil {
+	if e.raw, err = e.file.SyscallConn(); err == nil {
+		e.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	}
+	if err == nil {
+		// Edge-triggered: each wake is an event, and nothing has to be read.
+		err = e.control(unix.EPOLL_CTL_ADD, e.bell, unix.EPOLLIN|unix.EPOLLET)
+	}
+	if err == nil {
+		err = e.file.SetReadDeadline(time.Time{}) // fails where Go cannot wait for it
+	}
+	if err != nil {
 		e.close()
-		return nil, fmt.Errorf("wait for eventfd: %w", err)
+		return nil, fmt.Errorf("set up epoll: %w", err)
 	}
 	return e, nil
 }
 
-func (e *epoll) control(op, fd int, events uint32) error {
-	return unix.EpollCtl(e.fd, op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
+func (e *epoll) control(op, fd int, events uint32) (err error) {
+	outer := e.raw.Control(func(epfd uintptr) {
+		err = unix.EpollCtl(int(epfd), op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
+	})
+	return errors.Join(outer, err)
 }
 
-func (e *epoll) wait(timeout time.Duration) error {
+func (e *epoll) wait(until time.Time) error {
 	e.ready = 0
-	n, err := unix.EpollWait(e.fd, e.events, int((timeout+time.Millisecond-1)/time.Millisecond))
-	if err == unix.EINTR {
-		return nil
-	}
-	if err != nil {
+	if err := e.file.SetReadDeadline(until); err != nil {
 		return fmt.Errorf("epoll: %w", err)
 	}
-	e.ready = n
+	var err error
+	outer := e.raw.Read(func(epfd uintptr) bool {
+		e.ready, err = unix.EpollWait(int(epfd), e.events, 0)
+		return e.ready != 0
+	})
+	if err == unix.EINTR || errors.Is(outer, os.ErrDeadlineExceeded) {
+		err, outer = nil, nil
+	}
+	e.ready = max(0, e.ready)
+	if err = errors.Join(outer, err); err != nil {
+		return fmt.Errorf("epoll: %w", err)
+	}
 	return nil
 }
 
 func (e *epoll) dispatch(l *loop) {
 	for _, event := range e.events[:e.ready] {
-		if event.Fd == int32(e.bell) {
-			var count [8]byte
-			unix.Read(e.bell, count[:])
-			continue
-		}
-		// A connection that was dropped in this turn is not in links any more.
+		// The bell is not in links, nor is what was dropped in this turn.
 		if c := e.links[event.Fd]; c != nil {
 			e.serve(l, c, event.Events)
 		}
@@ -109,8 +129,10 @@ func (e *epoll) wake() {
 }
 
 func (e *epoll) close() {
-	unix.Close(e.bell)
-	unix.Close(e.fd)
+	if e.bell >= 0 {
+		unix.Close(e.bell)
+	}
+	e.file.Close()
 }
 
 // notSent bounds what the kernel holds for a reader that does not read, in bytes:

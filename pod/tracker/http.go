@@ -15,8 +15,8 @@ type announceResponse struct {
 	Complete    int    `bencode:"complete"`
 	Downloaded  int    `bencode:"downloaded"`
 	Incomplete  int    `bencode:"incomplete"`
-	Interval    int    `bencode:"interval"`         // seconds
-	MinInterval int    `bencode:"min interval"`     // seconds
+	Interval    int64  `bencode:"interval"`         // seconds
+	MinInterval int64  `bencode:"min interval"`     // seconds
 	Peers       any    `bencode:"peers"`            // 6 bytes each (BEP 23), or []peerResponse
 	Peers6      []byte `bencode:"peers6,omitempty"` // 18 bytes each (BEP 7)
 }
@@ -64,10 +64,10 @@ func (t *Tracker) announce(c *fiber.Ctx) error {
 	if reply.own && !n.seeder && n.want > 0 && !n.stopped {
 		peers = append(t.ownAddresses(c, n.hash, from), peers...)
 	}
-	interval := int(t.cfg.Interval.Seconds())
+	interval := t.loop.intervalSeconds()
 	r := announceResponse{
 		Complete: reply.counts.complete, Downloaded: reply.counts.downloaded, Incomplete: reply.counts.incomplete,
-		Interval: interval, MinInterval: interval / 2,
+		Interval: interval, MinInterval: interval/2 + 1,
 	}
 	if n.compact {
 		r.Peers, r.Peers6 = compactPeers(peers)

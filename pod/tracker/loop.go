@@ -58,8 +58,8 @@ const ticks = 60
 
 // poller waits until something is to be done.
 type poller interface {
-	// wait blocks until a link is ready, wake was called, or the time is over.
-	wait(timeout time.Duration) error
+	// wait blocks until a link is ready, wake was called, or the time has come.
+	wait(until time.Time) error
 	// dispatch reads what came over the links that are ready: it calls received,
 	// writable and drop of the loop.
 	dispatch(l *loop)
@@ -90,7 +90,7 @@ func (l *loop) run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, l.poller.wake)()
 	var err error
 	for ctx.Err() == nil && err == nil {
-		err = l.poller.wait(max(0, l.nextTick-time.Since(l.start)))
+		err = l.poller.wait(l.start.Add(l.nextTick))
 		l.wall = time.Now()
 		l.now = l.wall.Sub(l.start)
 		// What was posted before a message was sent goes first: after Drop no
@@ -187,6 +187,9 @@ func (l *loop) sweep() {
 	}
 	l.sweepTombstones()
 }
+
+// intervalSeconds is how often peers are told to announce.
+func (l *loop) intervalSeconds() int64 { return max(1, int64(l.interval/time.Second)) }
 
 // expiry is how long after its last announce a peer is taken for gone.
 func (l *loop) expiry() time.Duration { return 3 * l.interval }

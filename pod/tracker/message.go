@@ -112,7 +112,7 @@ func (l *loop) respond(c *conn, s *swarm) {
 	}
 	at, n := len(out), s.counts()
 	out = append(beginFrame(out), `{"action":"announce","interval":`...)
-	out = strconv.AppendInt(out, int64(l.interval.Seconds()), 10)
+	out = strconv.AppendInt(out, l.intervalSeconds(), 10)
 	out = append(append(out, `,"info_hash":`...), l.request.RawInfoHash...)
 	out = strconv.AppendInt(append(out, `,"complete":`...), int64(n.complete), 10)
 	out = strconv.AppendInt(append(out, `,"incomplete":`...), int64(n.incomplete), 10)

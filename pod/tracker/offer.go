@@ -12,9 +12,6 @@ import (
 	"kinopod/shared/wire"
 )
 
-// offerTime is how long the body of an offer may take to come.
-const offerTime = 10 * time.Second
-
 // offer takes an offer straight to the pod's seeder (api.SeederOffer).
 func (t *Tracker) offer(c *fiber.Ctx) error {
 	c.Set(fiber.HeaderAccessControlAllowOrigin, "*")
@@ -67,7 +64,7 @@ func (t *Tracker) readOffer(c *fiber.Ctx) (in api.SeederOffer, peer wire.PeerID,
 		return in, peer, &api.Error{Code: api.CodeInvalid, Message: message}
 	}
 	// An SDP doubles at most when its line ends are escaped; the rest is small.
-	body, e := readBody(c, 2*t.cfg.Limits.SDP+1024)
+	body, e := readBody(c, 2*t.cfg.Limits.SDP+1024, t.cfg.Limits.SeederTime)
 	if e != nil {
 		return in, peer, e
 	}
@@ -84,33 +81,37 @@ func (t *Tracker) readOffer(c *fiber.Ctx) (in api.SeederOffer, peer wire.PeerID,
 	return in, wire.PeerID(id), nil
 }
 
-// readBody reads a body of at most most bytes, in offerTime.
-func readBody(c *fiber.Ctx, most int) ([]byte, *api.Error) {
+// passedOver is how much is read of a body that is too long, in bytes: a client
+// that is still writing would lose the answer.
+const passedOver = 1 << 20
+
+// readBody reads a body of at most most bytes.
+func readBody(c *fiber.Ctx, most int, within time.Duration) ([]byte, *api.Error) {
 	tooLarge := &api.Error{Code: api.CodeTooLarge, Message: "The offer is too long."}
-	if c.Request().Header.ContentLength() > most {
-		c.Context().SetConnectionClose() // what follows is not read
-		return nil, tooLarge
-	}
 	stream := c.Context().RequestBodyStream()
-	if stream == nil {
+	if stream == nil { // within the server's own limit
 		if body := c.Body(); len(body) <= most {
 			return body, nil
 		}
 		return nil, tooLarge
 	}
 	nc := c.Context().Conn()
-	nc.SetReadDeadline(time.Now().Add(offerTime))
+	nc.SetReadDeadline(time.Now().Add(within))
 	defer nc.SetReadDeadline(time.Time{})
 	body, err := io.ReadAll(io.LimitReader(stream, int64(most)+1))
-	if err != nil {
+	if err == nil && len(body) <= most {
+		return body, nil
+	}
+	if err == nil {
+		_, err = io.CopyN(io.Discard, stream, passedOver)
+	}
+	if err != io.EOF { // something is left on the connection
 		c.Context().SetConnectionClose()
-		return nil, &api.Error{Code: api.CodeInvalid, Message: "The body did not come in time.", Cause: err}
 	}
 	if len(body) > most {
-		c.Context().SetConnectionClose()
 		return nil, tooLarge
 	}
-	return body, nil
+	return nil, &api.Error{Code: api.CodeInvalid, Message: "The body did not come in time.", Cause: err}
 }
 
 // sendError sends an error as the API does.

@@ -16,8 +16,8 @@ func newBell() *bell {
 	return &bell{rung: make(chan struct{}, 1), timer: time.NewTimer(0)}
 }
 
-func (b *bell) wait(timeout time.Duration) error {
-	b.timer.Reset(timeout)
+func (b *bell) wait(until time.Time) error {
+	b.timer.Reset(time.Until(until))
 	select {
 	case <-b.rung:
 	case <-b.timer.C:

@@ -34,7 +34,7 @@ const DefaultInterval = 2 * time.Minute
 // Config is what a tracker is made of.
 type Config struct {
 	Open   bool                       // a public tracker: any info hash, not just those of Serves
-	Serves func(magnet.InfoHash) bool // the pod has the file; asked for each announce, so it must be quick
+	Serves func(magnet.InfoHash) bool // the pod has the file; asked often, by the loop: it must not wait for others
 
 	Interval time.Duration // how often peers are to announce; 0 is DefaultInterval
 
@@ -62,7 +62,7 @@ type Limits struct {
 	PortsPerSwarm int           // BitTorrent clients of one address in one swarm; 8
 	SmallSwarm    int           // with fewer other viewers the pod's seeder takes an offer; 4
 	SeederOffers  int           // that the seeder works on at a time; as many again may wait; 64
-	SeederTime    time.Duration // that an answer of the seeder may take; 10 s
+	SeederTime    time.Duration // that an answer of the seeder may take, and an offer by HTTP to come; 10 s
 	Answer        time.Duration // in which an offer may be answered; 60 s
 	Ping          time.Duration // between two pings of a connection; 60 s
 }
@@ -99,6 +99,9 @@ type Tracker struct {
 
 // New makes a tracker; it works while Run does.
 func New(cfg Config, seeder Seeder) *Tracker {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 	return newTracker(cfg, seeder, newPoller(cfg.Log))
 }
 
@@ -128,8 +131,9 @@ func (t *Tracker) Run(ctx context.Context) error {
 	return nil
 }
 
-// Mount adds the tracker's paths to app. It takes WebSocket connections over from
-// the HTTP server: other handlers of app that hijack must close theirs themselves.
+// Mount adds the tracker's paths to app, whose ReadTimeout bounds handshakes. It
+// takes WebSocket connections over from the HTTP server: other handlers of app that
+// hijack must close theirs themselves.
 func (t *Tracker) Mount(app *fiber.App) {
 	app.Server().KeepHijackedConns = true
 	app.Get(api.PathTrackerSocket, t.socket)
