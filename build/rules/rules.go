@@ -118,12 +118,14 @@ func layerOf(pkg string) layer {
 	return door
 }
 
-// homes are the packages that may import a library, by the prefix of its path. A
-// suffix of a file's name in home narrows it.
+// joiner is package pod alone, without those below it.
+const joiner = "=pod"
+
+// homes are the packages that may import a library, by the prefix of its path.
 var homes = map[string][]string{
 	"github.com/gofiber/":                  {"pod/httpapi", "pod/tracker"},
 	"github.com/valyala/fasthttp":          {"pod/httpapi", "pod/tracker"},
-	"github.com/hibiken/asynq":             {"pod/publish"},
+	"github.com/hibiken/asynq":             {"pod/publish", joiner}, // pod says where its Redis is
 	"github.com/redis/go-redis/":           {"pod/redisstore"},
 	"github.com/pion/":                     {"pod/seeder"},
 	"github.com/tus/tusd/":                 {"pod/publish"},
@@ -201,5 +203,5 @@ func homeOf(path string) (home []string, ok bool) {
 }
 
 func within(pkg string, home []string) bool {
-	return slices.ContainsFunc(home, func(h string) bool { return pkg == h || strings.HasPrefix(pkg, h+"/") })
+	return slices.ContainsFunc(home, func(h string) bool { return pkg == h || "="+pkg == h || strings.HasPrefix(pkg, h+"/") })
 }

@@ -1,0 +1,314 @@
+package pod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"kinopod/pod/accounts"
+	"kinopod/pod/catalog"
+	"kinopod/pod/config"
+	"kinopod/pod/filestore"
+	"kinopod/pod/httpapi"
+	"kinopod/pod/identity"
+	"kinopod/pod/publish"
+	"kinopod/pod/redisproc"
+	"kinopod/pod/redisstore"
+	"kinopod/pod/seeder"
+	"kinopod/pod/tracker"
+	"kinopod/shared/api"
+	"kinopod/shared/network"
+)
+
+// Options are what the command gives a pod besides its configuration.
+type Options struct {
+	Version string
+	Log     *slog.Logger
+	// Pages makes the handler of the web app.
+	Pages func(Page) (http.Handler, error)
+}
+
+// Page is what the web app is given.
+type Page struct {
+	Name    string // of the pod
+	Base    string // its address without a path
+	Methods func(*http.Request) api.Methods
+	Log     *slog.Logger
+}
+
+// Pod is one server with its parts. New makes it, Run runs it once; one that is
+// not run after all has to be closed.
+type Pod struct {
+	cfg      config.Config
+	log      *slog.Logger
+	host     network.Host
+	identity *identity.Identity
+	accounts *accounts.Accounts
+	seeder   *seeder.Seeder
+	server   *httpapi.Server
+
+	public, admin, control net.Listener
+	// parts are in the order in which they start, and end in the other one.
+	parts []part
+	// closers free what New took, in the order in which it was taken. Run leaves
+	// to them what has no Run.
+	closers []io.Closer
+}
+
+// part is something that runs. Its run returns when ctx ends.
+type part struct {
+	name string
+	run  func(ctx context.Context) error
+}
+
+// New opens the data directory and binds every address, so that a second pod, or a
+// port in use, is an error now. ctx bounds the start of Redis.
+func New(ctx context.Context, cfg config.Config, o Options) (_ *Pod, err error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Data, err = cfg.DataDir(); err != nil {
+		return nil, err
+	}
+	p := &Pod{cfg: cfg, log: o.Log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.Close())
+		}
+	}()
+	if err := p.takeData(); err != nil {
+		return nil, err
+	}
+	if err := p.listen(); err != nil {
+		return nil, err
+	}
+	if p.identity, err = identity.Open(cfg.Data, p.host); err != nil {
+		return nil, err
+	}
+	db, where, err := p.openRedis(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.join(db, where, o)
+}
+
+// takeData makes the data directory and keeps other pods out of it.
+func (p *Pod) takeData() error {
+	if err := os.MkdirAll(p.cfg.Data, 0o700); err != nil {
+		return fmt.Errorf("make the data directory: %w", err)
+	}
+	lock, err := lockDir(p.cfg.Data)
+	if err != nil {
+		return err
+	}
+	p.closers = append(p.closers, lock)
+	return nil
+}
+
+// listen binds the addresses for viewers and operators, and the control socket.
+func (p *Pod) listen() (err error) {
+	if p.public, err = p.bind("listen", p.cfg.Listen); err != nil {
+		return err
+	}
+	p.host = p.cfg.HostAt(p.public.Addr())
+	if p.cfg.AdminListen != "" {
+		if p.admin, err = p.bind("admin_listen", p.cfg.AdminListen); err != nil {
+			return err
+		}
+	}
+	if p.control, err = listenControl(p.cfg.Data); err != nil {
+		return err
+	}
+	p.closers = append(p.closers, p.control)
+	return nil
+}
+
+func (p *Pod) bind(key, addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s is in use by another program: choose another address (%s)", addr, key)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s (%s): %w", addr, key, err)
+	}
+	p.closers = append(p.closers, l)
+	return l, nil
+}
+
+// openRedis connects to the configured Redis, or to a private one of the pod's, and
+// says where that is.
+func (p *Pod) openRedis(ctx context.Context) (db *redisstore.DB, where string, err error) {
+	if where = p.cfg.Redis; where == "" {
+		proc, err := redisproc.Start(ctx, filepath.Join(p.cfg.Data, "redis"), p.log)
+		if err != nil {
+			return nil, "", err
+		}
+		p.closers = append(p.closers, proc)
+		where = proc.Addr()
+	}
+	if db, err = redisstore.Open(ctx, where, p.log); err != nil {
+		return nil, "", err
+	}
+	p.closers = append(p.closers, db)
+	return db, where, nil
+}
+
+// join makes the parts and hands each what it asks for.
+func (p *Pod) join(db *redisstore.DB, where string, o Options) error {
+	cfg, limits := p.cfg, p.cfg.Limits
+	jobs, err := jobsAt(where)
+	if err != nil {
+		return err
+	}
+	files, err := filestore.Open(cfg.Data)
+	if err != nil {
+		return err
+	}
+	p.accounts = accounts.New(db, accounts.Policy{
+		Registration: accounts.Registration(cfg.Registration), QuotaBytes: int64(limits.QuotaBytes), LoginsPerMinute: limits.LoginsPerMinute,
+	}, time.Now)
+	videos := catalog.New(db, p.host)
+	p.seeder, err = seeder.New(seeder.Config{
+		RTCListen: cfg.RTCListen, BTListen: cfg.BTListen, PublicAddresses: cfg.PublicAddresses,
+		BytesPerSecond: int64(limits.SeederBytesPerSecond), PeerBytesPerSecond: int64(limits.SeederPeerBytesPerSecond),
+		Peers: limits.SeederPeers, PeersPerAddress: limits.SeederPeersPerAddress, Log: p.log,
+	}, seederFiles{files})
+	if err != nil {
+		return err
+	}
+	p.closers = append(p.closers, closer(p.seeder.Close))
+	track := tracker.New(tracker.Config{
+		Open: cfg.TrackerOpen, Serves: files.Has, PublicAddresses: cfg.PublicAddresses, TrustedProxies: cfg.TrustedProxies,
+		ConnectionsPerAddress: limits.TrackerConnectionsPerAddress, MessagesPerSecond: limits.TrackerMessagesPerSecond, Log: p.log,
+	}, p.seeder)
+	pub, err := publish.New(publish.Config{
+		Host: p.host, UploadBytes: int64(limits.UploadBytes), Droppers: []publish.Dropper{track, p.seeder}, Log: p.log,
+	}, files, videos, p.accounts, jobs)
+	if err != nil {
+		return err
+	}
+	p.closers = append(p.closers, pub)
+	p.server, err = httpapi.New(httpapi.Config{Config: cfg, Host: p.host, Version: o.Version, Log: p.log}, httpapi.Parts{
+		Accounts: invites{p.accounts, p.baseURL()}, Catalog: videos, Publisher: pub, Files: streamFiles{files},
+		Uploads: uploads(pub.Handler()), Mount: track.Mount, Ready: db.Ping, Metrics: metrics(p.seeder, track),
+		Pages: func(methods func(*http.Request) api.Methods) (http.Handler, error) {
+			return o.Pages(Page{Name: cfg.Name, Base: p.baseURL(), Methods: methods, Log: p.log})
+		},
+	})
+	if err != nil {
+		return err
+	}
+	// They end in the other order: first nobody comes in any more; then viewers are
+	// not introduced, nor fed; then what is being published stops where it is and
+	// writes that down. Redis, which all of them write to, closes after that.
+	p.parts = []part{
+		{"publish", pub.Run},
+		{"seeder", p.seeder.Run},
+		{"tracker", track.Run},
+		{"control", p.serveControl},
+		{"server", func(ctx context.Context) error { return p.server.Run(ctx, p.public, p.admin) }},
+	}
+	return nil
+}
+
+// Run serves until ctx ends or a part fails, and then ends the parts one after the
+// other. What failed is the error.
+func (p *Pod) Run(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(ctx)
+	type running struct {
+		stop context.CancelFunc
+		done chan struct{}
+	}
+	var started []running
+	for _, part := range p.parts {
+		own, stop := context.WithCancel(context.WithoutCancel(ctx))
+		r := running{stop, make(chan struct{})}
+		started = append(started, r)
+		g.Go(func() error {
+			defer close(r.done)
+			err := part.run(own)
+			if own.Err() == nil && err == nil {
+				err = errors.New("ended by itself")
+			}
+			if err != nil && !errors.Is(err, context.Canceled) {
+				return fmt.Errorf("%s: %w", part.name, err)
+			}
+			return nil
+		})
+	}
+	p.log.Info("pod runs", "host", string(p.host), "addr", p.public.Addr().String())
+	<-gctx.Done()
+	p.log.Info("pod stops")
+	for _, r := range slices.Backward(started) {
+		r.stop()
+		<-r.done
+	}
+	err := errors.Join(g.Wait(), p.Close())
+	p.log.Info("pod stopped")
+	return err
+}
+
+// Close frees what New took, where Run did not; the last taken first. It may be
+// called again.
+func (p *Pod) Close() error {
+	var errs []error
+	for _, c := range slices.Backward(p.closers) {
+		if err := c.Close(); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, os.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	p.closers = nil
+	return errors.Join(errs...)
+}
+
+type closer func()
+
+func (c closer) Close() error {
+	c()
+	return nil
+}
+
+// Host is the pod's name in the network.
+func (p *Pod) Host() network.Host { return p.host }
+
+// Server is the door for viewers, with its switch for tests.
+func (p *Pod) Server() *httpapi.Server { return p.server }
+
+// Seeder is the pod's seeder, with its switch for tests.
+func (p *Pod) Seeder() *seeder.Seeder { return p.seeder }
+
+// Accounts are the pod's accounts.
+func (p *Pod) Accounts() *accounts.Accounts { return p.accounts }
+
+// baseURL is where viewers find the pod.
+func (p *Pod) baseURL() string { return api.Base(p.host, p.cfg.Secure()) }
+
+// Welcome says where to go after the start.
+type Welcome struct {
+	URL      string `json:"url"`
+	SetupURL string `json:"setupUrl,omitempty"` // makes the first account, once; "" when there is one
+}
+
+// Welcome makes a new first-run link where there is no account; older ones end.
+func (p *Pod) Welcome(ctx context.Context) (Welcome, error) {
+	w := Welcome{URL: p.baseURL()}
+	token, needed, err := p.accounts.Setup(ctx)
+	if err != nil {
+		return w, fmt.Errorf("look for accounts: %w", err)
+	}
+	if needed {
+		w.SetupURL = w.URL + "/login?setup=" + token
+	}
+	return w, nil
+}
