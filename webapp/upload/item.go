@@ -23,6 +23,11 @@ const (
 	Done                   // it is a video
 )
 
+// String is the state's name in one word.
+func (s State) String() string {
+	return [...]string{"checking", "waiting", "sending", "retrying", "finishing", "paused", "failed", "done"}[s]
+}
+
 // SaveState says whether the pod knows what was typed and chosen.
 type SaveState uint8
 

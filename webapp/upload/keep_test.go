@@ -10,14 +10,16 @@ import (
 	"time"
 
 	"kinopod/shared/api"
+	"kinopod/webapp/upload/uploadtest"
 )
 
 // What is typed while bytes go up reaches the pod by itself, once.
 func TestDetailsAreSaved(t *testing.T) {
+	t.Parallel()
 	pod := newTestPod(t)
-	line := newRelay(t, pod.addr)
-	line.setSlow(perSecond(1 << 20))
-	q, _ := start(t, Config{API: pod, Base: "http://" + line.addr})
+	line := uploadtest.NewRelay(t, pod.addr)
+	line.SetRate(1 << 20)
+	q, _ := start(t, Config{API: pod, Base: "http://" + line.Addr()})
 	f, _ := film("film.mp4", 3<<20, 1)
 	q.Add(f)
 	until(t, q, 1, "sending", in(Sending))
@@ -51,6 +53,7 @@ func TestDetailsAreSaved(t *testing.T) {
 
 // What is typed before the upload exists goes with its creation.
 func TestDetailsAtCreation(t *testing.T) {
+	t.Parallel()
 	pod := newTestPod(t)
 	pod.stop()
 	q, _ := start(t, Config{API: pod, Base: "http://" + pod.addr})
@@ -67,9 +70,10 @@ func TestDetailsAtCreation(t *testing.T) {
 }
 
 func TestThumbnail(t *testing.T) {
+	t.Parallel()
 	pod := newTestPod(t)
-	line := newRelay(t, pod.addr)
-	line.setSlow(perSecond(1 << 20))
+	line := uploadtest.NewRelay(t, pod.addr)
+	line.SetRate(1 << 20)
 	released := make(chan struct{})
 	look := func(context.Context, *File) (Preview, error) {
 		return Preview{
@@ -78,7 +82,7 @@ func TestThumbnail(t *testing.T) {
 		}, nil
 	}
 	memory := NewMemory()
-	cfg := Config{API: pod, Base: "http://" + line.addr, Preview: look, Memory: memory}
+	cfg := Config{API: pod, Base: "http://" + line.Addr(), Preview: look, Memory: memory}
 	q, _ := start(t, cfg)
 	f, _ := film("film.mp4", 2<<20, 1)
 	q.Add(f)
@@ -108,6 +112,7 @@ func TestThumbnail(t *testing.T) {
 
 // What this device went on giving is stopped with the file.
 func TestSeeds(t *testing.T) {
+	t.Parallel()
 	pod := newTestPod(t)
 	s := &seeder{stopped: make(chan struct{})}
 	q, _ := start(t, Config{API: pod, Base: "http://" + pod.addr, Seeder: s})

@@ -5,7 +5,6 @@ package upload
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -18,6 +17,7 @@ import (
 
 	"kinopod/shared/api"
 	"kinopod/shared/video"
+	"kinopod/webapp/upload/uploadtest"
 )
 
 func TestMain(m *testing.M) {
@@ -40,12 +40,8 @@ func film(name string, size int, seed uint64) (*File, []byte) {
 	return NewFile(name, int64(size), time.Now().Add(-time.Hour), bytes.NewReader(b)), b
 }
 
-// perSecond makes a relay as slow as that many bytes a second.
-func perSecond(n int) func(int) {
-	return func(got int) { time.Sleep(time.Duration(float64(got) / float64(n) * float64(time.Second))) }
-}
-
 func TestUpload(t *testing.T) {
+	t.Parallel()
 	pod := newTestPod(t)
 	q, _ := start(t, Config{API: pod, Base: "http://" + pod.addr})
 	f, want := film("A_day at sea.mp4", 3<<20, 1)
@@ -62,127 +58,12 @@ func TestUpload(t *testing.T) {
 	}
 }
 
-// Whatever happens on the way, the file arrives as it is and at most 101 % of it
-// is sent: the promise of this package. Bytes are counted at the relay, headers
-// included; our own count has those too that never left this machine's buffers.
-func TestFaults(t *testing.T) {
-	const size = 24 << 20
-	for seed := range uint64(6) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			t.Parallel()
-			pod := newTestPod(t)
-			line := newRelay(t, pod.addr)
-			line.setSlow(perSecond(16 << 20))
-			memory := NewMemory()
-			cfg := Config{API: pod, Base: "http://" + line.addr, Memory: memory}
-			q, closeTab := start(t, cfg)
-			f, want := film("film.mp4", size, seed)
-			q.Add(f)
-			key, rnd := 1, rand.New(rand.NewPCG(seed, 7))
-			kinds := []string{"cut", "reset", "restart", "offline", "reload", "pause", "refused"}
-			var faults []string
-			for n := range 6 {
-				goal := int64(n+1) * size / 7
-				it := until(t, q, key, "far enough", func(it Item) bool { return it.State == Done || it.State == Sending && it.Bytes > goal })
-				if it.State == Done {
-					break
-				}
-				kind := kinds[rnd.IntN(len(kinds))]
-				faults = append(faults, kind)
-				switch kind {
-				case "cut":
-					line.cutAfter(1 + rnd.Int64N(1<<20))
-				case "reset":
-					line.cut()
-				case "restart":
-					pod.stop()
-					time.Sleep(time.Duration(rnd.IntN(900)) * time.Millisecond)
-					pod.start()
-				case "offline":
-					line.setDown(true)
-					time.Sleep(time.Duration(rnd.IntN(900)) * time.Millisecond)
-					line.setDown(false)
-					q.Wake()
-				case "reload":
-					closeTab()
-					q, closeTab = start(t, cfg)
-					again, _ := film("film.mp4", size, seed)
-					again.modified = f.modified
-					q.Add(again)
-					key = 1
-				case "pause":
-					q.Pause(key)
-					until(t, q, key, "paused", in(Paused))
-					time.Sleep(time.Duration(rnd.IntN(300)) * time.Millisecond)
-					q.Resume(key)
-				case "refused": // loses a part whole, see TestPartsLostWhole: once is enough
-					kinds = kinds[:6]
-					refuse(pod, []int{423, 429, 500, 502, 503}[rnd.IntN(5)], 1+rnd.IntN(3))
-				}
-			}
-			it := until(t, q, key, "done", in(Done, Failed))
-			if it.State != Done {
-				t.Fatalf("after %v: %v", faults, it.Err)
-			}
-			if !bytes.Equal(pod.bytes(it.ID), want) {
-				t.Fatalf("after %v the file arrived otherwise than it was sent", faults)
-			}
-			if pod.creates != 1 {
-				t.Fatalf("after %v: %d uploads were created", faults, pod.creates)
-			}
-			share := float64(line.up.Load()) / size
-			t.Logf("%v: %.3f %% at the relay, %.3f %% by our own count", faults, 100*share, 100*float64(it.Sent)/size)
-			if share > 1.01 {
-				t.Fatalf("after %v %d bytes were sent for %d", faults, line.up.Load(), size)
-			}
-		})
-	}
-}
-
-// refuse makes the pod answer the next n requests with status.
-func refuse(pod *testPod, status, n int) {
-	pod.set(func() {
-		pod.refuse = func(*http.Request) int {
-			if n--; n < 0 {
-				return 0
-			}
-			return status
-		}
-	})
-}
-
-// The worst line loses each part whole, as a proxy does that buffers requests.
-func TestPartsLostWhole(t *testing.T) {
-	const size = 64 << 20
-	pod := newTestPod(t)
-	q, _ := start(t, Config{API: pod, Base: "http://" + pod.addr})
-	n := 0
-	pod.set(func() {
-		pod.refuse = func(r *http.Request) int {
-			if r.Method == http.MethodPatch && r.ContentLength > probePart {
-				if n++; n <= 4 {
-					return http.StatusBadGateway
-				}
-			}
-			return 0
-		}
-	})
-	f, want := film("film.mp4", size, 3)
-	q.Add(f)
-	it := until(t, q, 1, "done", in(Done))
-	if !bytes.Equal(pod.bytes(it.ID), want) {
-		t.Fatal("the file arrived otherwise than it was sent")
-	}
-	if it.Sent <= size || it.Sent > size*101/100 {
-		t.Fatalf("%d bytes were sent for %d", it.Sent, size)
-	}
-}
-
 func TestTwoAtOnce(t *testing.T) {
+	t.Parallel()
 	pod := newTestPod(t)
-	line := newRelay(t, pod.addr)
-	line.setSlow(perSecond(4 << 20))
-	q, _ := start(t, Config{API: pod, Base: "http://" + line.addr})
+	line := uploadtest.NewRelay(t, pod.addr)
+	line.SetRate(4 << 20)
+	q, _ := start(t, Config{API: pod, Base: "http://" + line.Addr()})
 	for n := range 3 {
 		f, _ := film(fmt.Sprintf("%d.mp4", n), 1<<20, uint64(n))
 		q.Add(f)
@@ -200,10 +81,11 @@ func TestTwoAtOnce(t *testing.T) {
 }
 
 func TestPauseLosesNothing(t *testing.T) {
+	t.Parallel()
 	pod := newTestPod(t)
-	line := newRelay(t, pod.addr)
-	line.setSlow(perSecond(4 << 20))
-	q, _ := start(t, Config{API: pod, Base: "http://" + line.addr})
+	line := uploadtest.NewRelay(t, pod.addr)
+	line.SetRate(4 << 20)
+	q, _ := start(t, Config{API: pod, Base: "http://" + line.Addr()})
 	f, _ := film("film.mp4", 6<<20, 1)
 	q.Add(f)
 	for n := range int64(3) {
@@ -222,11 +104,12 @@ func TestPauseLosesNothing(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
+	t.Parallel()
 	pod := newTestPod(t)
-	line := newRelay(t, pod.addr)
-	line.setSlow(perSecond(1 << 20))
+	line := uploadtest.NewRelay(t, pod.addr)
+	line.SetRate(1 << 20)
 	memory := NewMemory()
-	q, _ := start(t, Config{API: pod, Base: "http://" + line.addr, Memory: memory})
+	q, _ := start(t, Config{API: pod, Base: "http://" + line.Addr(), Memory: memory})
 	f, _ := film("film.mp4", 6<<20, 1)
 	q.Add(f)
 	it := until(t, q, 1, "sending", func(it Item) bool { return it.State == Sending && it.Bytes > 0 })
@@ -248,6 +131,7 @@ func TestCancel(t *testing.T) {
 }
 
 func TestRefusedAtOnce(t *testing.T) {
+	t.Parallel()
 	pod := newTestPod(t)
 	pod.limits.UploadBytes = 4 << 20
 	pod.me = api.User{QuotaBytes: 5 << 20, UsedBytes: 2 << 20}
@@ -287,6 +171,7 @@ func TestRefusedAtOnce(t *testing.T) {
 
 // What the pod refuses is told at once, in the pod's words.
 func TestPodsWord(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		status int
 		body   string
@@ -311,6 +196,7 @@ func TestPodsWord(t *testing.T) {
 }
 
 func TestFullDiskGoesOnLater(t *testing.T) {
+	t.Parallel()
 	pod := newTestPod(t)
 	q, _ := start(t, Config{API: pod, Base: "http://" + pod.addr})
 	full := true
@@ -338,10 +224,11 @@ func TestFullDiskGoesOnLater(t *testing.T) {
 
 // An upload of another browser goes on from the pod's list, by name and size.
 func TestContinue(t *testing.T) {
+	t.Parallel()
 	pod := newTestPod(t)
-	line := newRelay(t, pod.addr)
-	line.setSlow(perSecond(2 << 20))
-	cfg := Config{API: pod, Base: "http://" + line.addr, Memory: NewMemory()}
+	line := uploadtest.NewRelay(t, pod.addr)
+	line.SetRate(2 << 20)
+	cfg := Config{API: pod, Base: "http://" + line.Addr(), Memory: NewMemory()}
 	q, closeTab := start(t, cfg)
 	f, want := film("film.mp4", 3<<20, 1)
 	q.Add(f)
@@ -379,6 +266,7 @@ func TestContinue(t *testing.T) {
 }
 
 func TestDiscard(t *testing.T) {
+	t.Parallel()
 	pod := newTestPod(t)
 	c := client{base: "http://" + pod.addr, idle: time.Second}
 	if _, err := c.create(context.Background(), 100, map[string]string{api.MetaFileName: "a.mp4"}); err != nil {
@@ -398,6 +286,7 @@ func TestDiscard(t *testing.T) {
 
 // A remembered upload that the pod no longer has begins anew.
 func TestExpired(t *testing.T) {
+	t.Parallel()
 	pod := newTestPod(t)
 	memory := NewMemory()
 	f, want := film("film.mp4", 1<<20, 1)
@@ -413,10 +302,11 @@ func TestExpired(t *testing.T) {
 
 // One that is removed while it goes up says so, and begins anew when asked to.
 func TestRemovedMeanwhile(t *testing.T) {
+	t.Parallel()
 	pod := newTestPod(t)
-	line := newRelay(t, pod.addr)
-	line.setSlow(perSecond(2 << 20))
-	q, _ := start(t, Config{API: pod, Base: "http://" + line.addr})
+	line := uploadtest.NewRelay(t, pod.addr)
+	line.SetRate(2 << 20)
+	q, _ := start(t, Config{API: pod, Base: "http://" + line.Addr()})
 	f, want := film("film.mp4", 2<<20, 1)
 	q.Add(f)
 	old := until(t, q, 1, "half", func(it Item) bool { return it.Bytes > 1<<20 })
@@ -445,6 +335,7 @@ func TestRemovedMeanwhile(t *testing.T) {
 
 // A created upload whose answer was lost is found on the pod's list.
 func TestCreatedUnheard(t *testing.T) {
+	t.Parallel()
 	pod := newTestPod(t)
 	q, _ := start(t, Config{API: pod, Base: "http://" + pod.addr})
 	lost := true
@@ -468,30 +359,13 @@ func TestCreatedUnheard(t *testing.T) {
 	}
 }
 
-// A file that changes on the disk while it goes up is told from a lost network.
-func TestFileGone(t *testing.T) {
-	pod := newTestPod(t)
-	line := newRelay(t, pod.addr)
-	line.setSlow(perSecond(2 << 20))
-	q, _ := start(t, Config{API: pod, Base: "http://" + line.addr})
-	f, _ := film("film.mp4", 2<<20, 1)
-	shaky := &shakyFile{r: f.r}
-	f.r = shaky
-	q.Add(f)
-	until(t, q, 1, "half", func(it Item) bool { return it.Bytes > 1<<20 })
-	shaky.gone.Store(true)
-	it := until(t, q, 1, "failed", in(Failed))
-	if it.Err.Code != api.CodeInvalid || !strings.Contains(it.Err.Message, "Choose it again") {
-		t.Fatal(it.Err)
-	}
-}
-
 // Choosing a file twice sends it once.
 func TestTwice(t *testing.T) {
+	t.Parallel()
 	pod := newTestPod(t)
-	line := newRelay(t, pod.addr)
-	line.setSlow(perSecond(2 << 20))
-	q, _ := start(t, Config{API: pod, Base: "http://" + line.addr})
+	line := uploadtest.NewRelay(t, pod.addr)
+	line.SetRate(2 << 20)
+	q, _ := start(t, Config{API: pod, Base: "http://" + line.Addr()})
 	f, _ := film("film.mp4", 1<<20, 1)
 	q.Add(f)
 	until(t, q, 1, "sending", in(Sending))
@@ -500,30 +374,6 @@ func TestTwice(t *testing.T) {
 		t.Fatal(it.Err)
 	}
 	until(t, q, 1, "done", in(Done))
-}
-
-func TestStalledLine(t *testing.T) {
-	pod := newTestPod(t)
-	line := newRelay(t, pod.addr)
-	q, _ := start(t, Config{API: pod, Base: "http://" + line.addr, Idle: 300 * time.Millisecond})
-	stalled := make(chan struct{})
-	line.setSlow(func(int) {
-		if line.up.Load() > 400<<10 {
-			<-stalled
-		}
-	})
-	f, want := film("film.mp4", 1<<20, 1)
-	q.Add(f)
-	it := until(t, q, 1, "retrying", in(Retrying))
-	if !errors.Is(it.Err, errIdle) {
-		t.Fatal(it.Err)
-	}
-	line.setSlow(nil)
-	close(stalled)
-	it = until(t, q, 1, "done", in(Done))
-	if !bytes.Equal(pod.bytes(it.ID), want) {
-		t.Fatal("the file arrived otherwise than it was sent")
-	}
 }
 
 func noHeader(string) string { return "" }

@@ -67,6 +67,7 @@ func (q *Queue) fetch(it *item) {
 	if err != nil {
 		return // the link to it is known without
 	}
+	_ = q.Refresh(it.ctx) // how much space is left is of no weight
 	var stop func()
 	if q.cfg.Seeder != nil {
 		if stop, err = q.cfg.Seeder.SeedFile(v, it.file); err != nil {
