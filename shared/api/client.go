@@ -1,11 +1,9 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -17,7 +15,6 @@ import (
 type Client struct {
 	base  string
 	token string
-	http  *http.Client
 }
 
 var _ Methods = (*Client)(nil)
@@ -25,7 +22,7 @@ var _ Methods = (*Client)(nil)
 // NewClient makes a client for the pod at base ("https://pod.example", or "" in a
 // page of the pod itself). token may be empty: a browser has the cookie.
 func NewClient(base, token string) *Client {
-	return &Client{base: base, token: token, http: http.DefaultClient}
+	return &Client{base: base, token: token}
 }
 
 // maxAnswer bounds what is read of an answer, in bytes.
@@ -34,49 +31,33 @@ const maxAnswer = 8 << 20
 // do sends in as JSON, or as it is where it is []byte, and reads the answer into
 // out where that is not nil.
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
-	var body io.Reader
-	contentType := "application/json"
+	r := request{method: method, url: c.base + path, token: c.token}
 	switch in := in.(type) {
 	case nil:
 	case []byte:
-		body, contentType = bytes.NewReader(in), "image/webp"
+		r.body, r.contentType = in, "image/webp"
 	default:
 		b, err := json.Marshal(in)
 		if err != nil {
 			return fmt.Errorf("encode request: %w", err)
 		}
-		body = bytes.NewReader(b)
+		r.body, r.contentType = b, "application/json"
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
-	if err != nil {
-		return fmt.Errorf("make request: %w", err)
-	}
-	if in != nil {
-		req.Header.Set("Content-Type", contentType)
-	}
-	if c.token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.token)
-	}
-	res, err := c.http.Do(req)
+	a, err := exchange(ctx, r, maxAnswer)
 	if err != nil {
 		return &Error{Code: CodeOffline, Message: "The pod cannot be reached. Check your connection and try again.", Cause: err}
 	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
-	if err != nil {
-		return &Error{Code: CodeOffline, Message: "The connection to the pod broke. Try again.", Cause: err}
-	}
-	if res.StatusCode >= 400 {
+	if a.status >= 400 {
 		var e Error
-		if json.Unmarshal(b, &e) != nil || e.Code == "" {
-			return &Error{Code: CodeInternal, Message: "The pod answered " + res.Status + "."}
+		if json.Unmarshal(a.body, &e) != nil || e.Code == "" {
+			return &Error{Code: CodeInternal, Message: "The pod answered " + statusLine(a.status) + "."}
 		}
 		return &e
 	}
 	if out == nil {
 		return nil
 	}
-	if err := json.Unmarshal(b, out); err != nil {
+	if err := json.Unmarshal(a.body, out); err != nil {
 		return &Error{Code: CodeInternal, Message: "The pod's answer could not be read.", Cause: err}
 	}
 	return nil
