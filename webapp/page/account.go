@@ -56,13 +56,13 @@ func (a *account) head() Head {
 // Render implements app.Composer.
 func (a *account) Render() app.UI {
 	if a.env.Me == nil {
-		return app.Div().Class("page").Body(app.P().Class("off-screen").Role("status").Text("Loading your account"), skeletons(4))
+		return elem("div").Class("page").Body(elem("p").Class("off-screen").Role("status").Text("Loading your account"), skeletons(4))
 	}
-	return app.Div().Class("page account").Body(
+	return elem("div").Class("page account").Body(
 		a.profile(),
-		app.Div().Class("account-grid").Body(
-			app.Div().Class("account-main").Body(&a.uploads, &a.videos),
-			app.Div().Class("account-side").Body(&a.password, &a.sessions, a.moderation()),
+		elem("div").Class("account-grid").Body(
+			elem("div").Class("account-main").Body(&a.uploads, &a.videos),
+			elem("div").Class("account-side").Body(&a.password, &a.sessions, a.moderation()),
 		),
 	)
 }
@@ -76,14 +76,14 @@ func (a *account) moderation() app.UI {
 
 func (a *account) profile() app.UI {
 	me := a.env.Me
-	return app.Header().Class("profile").Body(
+	return elem("header").Class("profile").Body(
 		avatar(me.Username),
-		app.Div().Class("profile-text").Body(
-			app.H1().Class("page-title").Dir("auto").Text(me.Username),
-			app.P().Class("dim").Text(roleName(me.Role)+" since "+formatDate(me.Created)),
+		elem("div").Class("profile-text").Body(
+			elem("h1").Class("page-title").Dir("auto").Text(me.Username),
+			elem("p").Class("dim").Text(roleName(me.Role)+" since "+formatDate(me.Created)),
 		),
 		usage(me),
-		app.Button().Type("button").Class("button quiet").Text("Log out").OnClick(a.onLogout),
+		elem("button").Attr("type", "button").Class("button quiet").Text("Log out").OnClick(a.onLogout),
 	)
 }
 
@@ -101,12 +101,12 @@ func roleName(r api.Role) string {
 func usage(me *api.User) app.UI {
 	text := formatBytes(me.UsedBytes) + " used"
 	if me.QuotaBytes <= 0 {
-		return app.P().Class("usage dim").Text(text)
+		return elem("p").Class("usage dim").Text(text)
 	}
 	text = formatBytes(me.UsedBytes) + " of " + formatBytes(me.QuotaBytes) + " used"
-	return app.Div().Class("usage").Body(
-		app.Label().For("usage").Class("dim").Text(text),
-		app.Meter().ID("usage").Min(0).Max(float64(me.QuotaBytes)).High(float64(me.QuotaBytes)*0.9).Value(strconv.FormatInt(me.UsedBytes, 10)),
+	return elem("div").Class("usage").Body(
+		elem("label").Attr("for", "usage").Class("dim").Text(text),
+		elem("meter").ID("usage").Attr("min", 0).Attr("max", float64(me.QuotaBytes)).Attr("high", float64(me.QuotaBytes)*0.9).Attr("value", strconv.FormatInt(me.UsedBytes, 10)),
 	)
 }
 
@@ -117,17 +117,17 @@ func (a *account) onLogout(ctx app.Context, _ app.Event) {
 			return
 		}
 		a.env.say("Logged out.")
-		ctx.Navigate("/")
+		navigate("/")
 		ctx.Defer(func(app.Context) { a.env.setMe(nil) })
 	})
 }
 
 // section is a titled part of a page.
 func section(id, title string, body ...app.UI) app.UI {
-	return app.Section().Class("panel").Aria("labelledby", id).Body(
-		append([]app.UI{app.H2().ID(id).Text(title)}, body...)...,
+	return elem("section").Class("panel").Aria("labelledby", id).Body(
+		append([]app.UI{elem("h2").ID(id).Text(title)}, body...)...,
 	)
 }
 
 // busyText stands while something is asked for.
-func busyText(text string) app.UI { return app.P().Class("dim").Role("status").Text(text) }
+func busyText(text string) app.UI { return elem("p").Class("dim").Role("status").Text(text) }

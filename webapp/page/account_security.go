@@ -24,7 +24,7 @@ func (p *passwordForm) Render() app.UI {
 	return section("my-password", "Password",
 		form("Change your password", p.send,
 			// Password managers need to know whose password it is.
-			app.Input().Type("text").Class("off-screen").Attr("autocomplete", "username").Value(p.env.username()).ReadOnly(true).TabIndex(-1).Aria("hidden", true),
+			void("input").Attr("type", "text").Class("off-screen").Attr("autocomplete", "username").Attr("value", p.env.username()).Attr("readonly", true).TabIndex(-1).Aria("hidden", true),
 			field{id: "password-old", label: "Current password", kind: "password", autocomplete: "current-password", value: &p.old, required: true}.render(),
 			field{id: "password-new", label: "New password", kind: "password", autocomplete: "new-password", value: &p.new, required: true, hint: "Your other sessions end."}.render(),
 			problem(p.err),
@@ -84,7 +84,7 @@ func (m *mySessions) Render() app.UI {
 	case !m.list.Done:
 		body = busyText("Loading…")
 	default:
-		body = app.Ul().Class("rows").Body(app.Range(sessions).Slice(func(i int) app.UI { return m.row(sessions[i]) }))
+		body = elem("ul").Class("rows").Body(app.Range(sessions).Slice(func(i int) app.UI { return m.row(sessions[i]) }))
 	}
 	return section("my-sessions", "Where you are logged in", body)
 }
@@ -98,12 +98,12 @@ func (m *mySessions) row(s api.SessionInfo) app.UI {
 	if client == "" {
 		client = "Unknown program"
 	}
-	return app.Li().Class("row-session").Body(
-		app.Div().Class("row-text").Body(
-			app.P().Class("row-name").Text(client),
-			app.P().Class("dim").Text(seen+" · since "+formatDate(s.Created)),
+	return elem("li").Class("row-session").Body(
+		elem("div").Class("row-text").Body(
+			elem("p").Class("row-name").Text(client),
+			elem("p").Class("dim").Text(seen+" · since "+formatDate(s.Created)),
 		),
-		app.If(!s.Current, app.Button().Type("button").Class("button quiet small").Text("End").Aria("label", "End the session of "+client).
+		app.If(!s.Current, elem("button").Attr("type", "button").Class("button quiet small").Text("End").Aria("label", "End the session of "+client).
 			OnClick(func(ctx app.Context, _ app.Event) { m.end(ctx, s.ID) }, s.ID)),
 	)
 }
@@ -132,18 +132,18 @@ type invites struct {
 // Render implements app.Composer.
 func (i *invites) Render() app.UI {
 	return section("invites", "Invitations",
-		app.P().Class("dim").Text("A link with which one person may create an account here."),
-		app.Ul().Class("rows").Body(app.Range(i.made).Slice(func(n int) app.UI { return i.row(i.made[n]) })),
+		elem("p").Class("dim").Text("A link with which one person may create an account here."),
+		elem("ul").Class("rows").Body(app.Range(i.made).Slice(func(n int) app.UI { return i.row(i.made[n]) })),
 		problem(i.err),
-		app.Button().Type("button").Class("button quiet").Disabled(i.busy).Text(pick(i.busy, "One moment…", "New invitation")).
+		elem("button").Attr("type", "button").Class("button quiet").Attr("disabled", i.busy).Text(pick(i.busy, "One moment…", "New invitation")).
 			OnClick(func(ctx app.Context, _ app.Event) { i.create(ctx) }),
 	)
 }
 
 func (i *invites) row(in api.Invite) app.UI {
-	return app.Li().Class("row-invite").Body(
-		app.Input().Type("text").Class("input").ReadOnly(true).Value(in.URL).Aria("label", "Invitation, valid until "+formatDate(in.Expires)),
-		app.Button().Type("button").Class("button quiet small").Text("Copy").
+	return elem("li").Class("row-invite").Body(
+		void("input").Attr("type", "text").Class("input").Attr("readonly", true).Attr("value", in.URL).Aria("label", "Invitation, valid until "+formatDate(in.Expires)),
+		elem("button").Attr("type", "button").Class("button quiet small").Text("Copy").
 			OnClick(func(ctx app.Context, _ app.Event) {
 				copyText(ctx, in.URL, func(_ app.Context, ok bool) {
 					i.env.say(pick(ok, "Invitation copied.", "Could not copy: select the text instead."))

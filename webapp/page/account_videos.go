@@ -67,10 +67,10 @@ func (m *myVideos) body() app.UI {
 	case !m.list.Done:
 		return busyText("Loading…")
 	case len(videos) == 0:
-		return nothing(iconFilm, "Nothing published yet", "What you upload stands here.", app.A().Class("button").Href("/upload").Text("Upload a video"))
+		return nothing(iconFilm, "Nothing published yet", "What you upload stands here.", elem("a").Class("button").Attr("href", "/upload").Text("Upload a video"))
 	}
-	return app.Div().Body(
-		app.Ul().Class("rows").Body(app.Range(videos).Slice(func(i int) app.UI { return m.row(videos[i]) })),
+	return elem("div").Body(
+		elem("ul").Class("rows").Body(app.Range(videos).Slice(func(i int) app.UI { return m.row(videos[i]) })),
 		m.end(),
 	)
 }
@@ -82,28 +82,28 @@ func (m *myVideos) end() app.UI {
 	case m.list.Value.Cursor == "":
 		return nil
 	}
-	return app.Button().Type("button").Class("button quiet").Text("More").OnClick(func(ctx app.Context, _ app.Event) { m.loadMore(ctx) })
+	return elem("button").Attr("type", "button").Class("button quiet").Text("More").OnClick(func(ctx app.Context, _ app.Event) { m.loadMore(ctx) })
 }
 
 func (m *myVideos) row(v api.Video) app.UI {
 	if m.edited != nil && m.edited.video.ID == v.ID {
-		return app.Li().Class("row-edit").Body(m.edited)
+		return elem("li").Class("row-edit").Body(m.edited)
 	}
 	size := int64(0)
 	for _, r := range v.Renditions {
 		size += r.Size
 	}
-	return app.Li().Class("row-video").Body(
-		app.A().Class("row-thumb").Href(api.WatchPath(v.ID)).TabIndex(-1).Aria("hidden", true).Body(thumbnail(v, false)),
-		app.Div().Class("row-text").Body(
-			app.A().Class("row-name").Dir("auto").Href(api.WatchPath(v.ID)).Text(v.Name),
-			app.P().Class("dim").Text(formatDate(v.Created)+" · "+formatBytes(size)),
+	return elem("li").Class("row-video").Body(
+		elem("a").Class("row-thumb").Attr("href", api.WatchPath(v.ID)).TabIndex(-1).Aria("hidden", true).Body(thumbnail(v, false)),
+		elem("div").Class("row-text").Body(
+			elem("a").Class("row-name").Dir("auto").Attr("href", api.WatchPath(v.ID)).Text(v.Name),
+			elem("p").Class("dim").Text(formatDate(v.Created)+" · "+formatBytes(size)),
 		),
-		app.Div().Class("actions").Body(
+		elem("div").Class("actions").Body(
 			// The scope is the video: rows move when one is removed.
-			app.Button().Type("button").Class("button quiet small").Aria("label", "Edit "+v.Name).Body(icon(iconEdit), app.Span().Class("wide-only").Text("Edit")).
+			elem("button").Attr("type", "button").Class("button quiet small").Aria("label", "Edit "+v.Name).Body(icon(iconEdit), elem("span").Class("wide-only").Text("Edit")).
 				OnClick(func(app.Context, app.Event) { m.onEdit(v) }, v.ID, v.Name, v.Description, v.Tags),
-			app.Button().Type("button").Class("button quiet small danger").Aria("label", "Remove "+v.Name).Body(icon(iconRemove), app.Span().Class("wide-only").Text("Remove")).
+			elem("button").Attr("type", "button").Class("button quiet small danger").Aria("label", "Remove "+v.Name).Body(icon(iconRemove), elem("span").Class("wide-only").Text("Remove")).
 				OnClick(func(ctx app.Context, _ app.Event) { m.onRemove(ctx, v) }, v.ID, v.Name),
 		),
 	)
@@ -174,11 +174,11 @@ func (m *myUploads) Render() app.UI {
 		return section("my-uploads", "Unfinished uploads", failure(m.list.Err, m.load))
 	}
 	if len(uploads) == 0 {
-		return app.Div().Body(&m.remove)
+		return elem("div").Body(&m.remove)
 	}
 	return section("my-uploads", "Unfinished uploads",
-		app.P().Class("dim").Text("Choose the same file again, and the upload goes on where it stopped."),
-		app.Ul().Class("rows").Body(app.Range(uploads).Slice(func(i int) app.UI { return m.row(uploads[i]) })),
+		elem("p").Class("dim").Text("Choose the same file again, and the upload goes on where it stopped."),
+		elem("ul").Class("rows").Body(app.Range(uploads).Slice(func(i int) app.UI { return m.row(uploads[i]) })),
 		&m.remove,
 	)
 }
@@ -188,15 +188,15 @@ func (m *myUploads) row(u api.Upload) app.UI {
 	if name == "" {
 		name = u.FileName
 	}
-	return app.Li().Class("row-upload").Body(
-		app.Div().Class("row-text").Body(
-			app.P().Class("row-name").Dir("auto").Text(name),
-			app.Progress().Max(float64(max(u.Size, 1))).Value(u.Offset).Aria("label", "Received of "+name),
-			app.P().Class("dim").Text(formatBytes(u.Offset)+" of "+formatBytes(u.Size)+" · kept until "+formatDate(u.Expires.In(time.Local))),
+	return elem("li").Class("row-upload").Body(
+		elem("div").Class("row-text").Body(
+			elem("p").Class("row-name").Dir("auto").Text(name),
+			elem("progress").Attr("max", float64(max(u.Size, 1))).Attr("value", u.Offset).Aria("label", "Received of "+name),
+			elem("p").Class("dim").Text(formatBytes(u.Offset)+" of "+formatBytes(u.Size)+" · kept until "+formatDate(u.Expires.In(time.Local))),
 		),
-		app.Div().Class("actions").Body(
-			app.A().Class("button quiet small").Href("/upload").Text("Continue").Aria("label", "Continue "+name),
-			app.Button().Type("button").Class("button quiet small danger").Text("Discard").Aria("label", "Discard "+name).
+		elem("div").Class("actions").Body(
+			elem("a").Class("button quiet small").Attr("href", "/upload").Text("Continue").Aria("label", "Continue "+name),
+			elem("button").Attr("type", "button").Class("button quiet small danger").Text("Discard").Aria("label", "Discard "+name).
 				OnClick(func(ctx app.Context, _ app.Event) { m.onRemove(ctx, u, name) }, u.ID, name),
 		),
 	)

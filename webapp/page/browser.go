@@ -60,6 +60,20 @@ func restoreTyped() { hook("restoreTyped") }
 // toggleTheme changes between dark and light, for this and later visits.
 func toggleTheme() { hook("toggleTheme") }
 
+// navigate goes to an address of the app, replaceAddress does so without a step that
+// "back" would return to.
+func navigate(address string)       { hook("navigate", address) }
+func replaceAddress(address string) { hook("replace", address) }
+
+// onAddress calls f on the UI goroutine whenever the address changes, as long as the
+// page lives.
+func onAddress(ctx app.Context, f func(app.Context)) {
+	app.Window().Get("kinopod").Set("onAddress", app.FuncOf(func(app.Value, []app.Value) any {
+		ctx.Dispatch(f)
+		return nil
+	}))
+}
+
 // manageScrolling takes the scroll position over from the browser: it does not know
 // when a screen that "back" leads to has its content.
 func manageScrolling() { hook("manageScrolling") }

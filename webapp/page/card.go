@@ -15,14 +15,14 @@ func card(v api.Video, here network.Host, now time.Time, eager bool) app.UI {
 	if v.Origin != "" && here != "" && v.Origin != here {
 		by += " @ " + string(v.Origin)
 	}
-	return app.Li().Class("card").Body(
-		app.A().Class("card-link").Href(api.WatchPath(v.ID)).Body(
+	return elem("li").Class("card").Body(
+		elem("a").Class("card-link").Attr("href", api.WatchPath(v.ID)).Body(
 			thumbnail(v, eager),
-			app.Span().Class("card-text").Body(
-				app.Span().Class("card-name").Dir("auto").Text(v.Name),
-				app.Span().Class("card-by").Body(
-					app.Span().Class("card-uploader").Dir("auto").Text(by),
-					app.Time().Class("card-time").DateTime(v.Created.UTC().Format(time.RFC3339)).Text(formatAgo(v.Created, now)),
+			elem("span").Class("card-text").Body(
+				elem("span").Class("card-name").Dir("auto").Text(v.Name),
+				elem("span").Class("card-by").Body(
+					elem("span").Class("card-uploader").Dir("auto").Text(by),
+					elem("time").Class("card-time").Attr("datetime", v.Created.UTC().Format(time.RFC3339)).Text(formatAgo(v.Created, now)),
 				),
 			),
 		),
@@ -32,11 +32,11 @@ func card(v api.Video, here network.Host, now time.Time, eager bool) app.UI {
 // thumbnail is the picture of a video with its duration. The picture says nothing that
 // the name beside it does not.
 func thumbnail(v api.Video, eager bool) app.UI {
-	return app.Span().Class("thumb").Body(
+	return elem("span").Class("thumb").Body(
 		picture(v, eager),
 		app.If(v.Duration > 0,
-			app.Span().Class("duration").Aria("hidden", true).Text(formatDuration(v.Duration)),
-			app.Span().Class("off-screen").Text(spokenDuration(v.Duration)),
+			elem("span").Class("duration").Aria("hidden", true).Text(formatDuration(v.Duration)),
+			elem("span").Class("off-screen").Text(spokenDuration(v.Duration)),
 		),
 	)
 }
@@ -44,9 +44,9 @@ func thumbnail(v api.Video, eager bool) app.UI {
 func picture(v api.Video, eager bool) app.UI {
 	src := ownPath(v.ThumbnailURL)
 	if v.ThumbnailURL == "" || src == "" {
-		return app.Span().Class("thumb-none").Body(icon(iconFilm))
+		return elem("span").Class("thumb-none").Body(icon(iconFilm))
 	}
-	img := app.Img().Src(src).Alt("").Attr("width", api.ThumbnailWidth).Attr("height", api.ThumbnailHeight).Attr("decoding", "async")
+	img := void("img").Attr("src", src).Attr("alt", "").Attr("width", api.ThumbnailWidth).Attr("height", api.ThumbnailHeight).Attr("decoding", "async")
 	if !eager {
 		img = img.Attr("loading", "lazy")
 	}
@@ -55,10 +55,10 @@ func picture(v api.Video, eager bool) app.UI {
 
 // skeletons stand where cards will be.
 func skeletons(n int) app.UI {
-	return app.Ul().Class("cards").Aria("hidden", true).Body(
+	return elem("ul").Class("cards").Aria("hidden", true).Body(
 		app.Range(make([]struct{}, n)).Slice(func(int) app.UI {
-			return app.Li().Class("card skeleton").Body(
-				app.Span().Class("thumb"), app.Span().Class("line"), app.Span().Class("line short"),
+			return elem("li").Class("card skeleton").Body(
+				elem("span").Class("thumb"), elem("span").Class("line"), elem("span").Class("line short"),
 			)
 		}),
 	)
@@ -73,16 +73,16 @@ func failure(err *api.Error, retry func(app.Context)) app.UI {
 	case api.CodeUnavailable:
 		title = "The pod is busy"
 	}
-	return app.Div().Class("state").Role("alert").Body(
+	return elem("div").Class("state").Role("alert").Body(
 		icon(picture),
-		app.H2().Text(title),
-		app.P().Text(err.Message),
-		app.If(retry != nil, app.Button().Type("button").Class("button").Text("Try again").
+		elem("h2").Text(title),
+		elem("p").Text(err.Message),
+		app.If(retry != nil, elem("button").Attr("type", "button").Class("button").Text("Try again").
 			OnClick(func(ctx app.Context, _ app.Event) { retry(ctx) })),
 	)
 }
 
 // nothing says that there is nothing to show, and what to do about it.
 func nothing(picture, title, text string, action app.UI) app.UI {
-	return app.Div().Class("state").Body(icon(picture), app.H2().Text(title), app.P().Text(text), action)
+	return elem("div").Class("state").Body(icon(picture), elem("h2").Text(title), elem("p").Text(text), action)
 }

@@ -25,9 +25,9 @@ type field struct {
 }
 
 func (f field) render() app.UI {
-	in := app.Input().ID(f.id).Name(f.id).Type(f.kind).Class("input").Value(*f.value).
+	in := void("input").ID(f.id).Attr("name", f.id).Attr("type", f.kind).Class("input").Attr("value", *f.value).
 		OnInput(func(ctx app.Context, _ app.Event) { *f.value = ctx.JSSrc().Get("value").String() }, f.id).
-		Required(f.required).AutoFocus(f.autofocus)
+		Attr("required", f.required).Attr("autofocus", f.autofocus)
 	if f.kind == "text" {
 		in = in.Dir("auto")
 	}
@@ -38,49 +38,49 @@ func (f field) render() app.UI {
 		in = in.Attr("autocapitalize", "none").Spellcheck(false)
 	}
 	if f.placeholder != "" {
-		in = in.Placeholder(f.placeholder)
+		in = in.Attr("placeholder", f.placeholder)
 	}
 	if f.most > 0 {
-		in = in.MaxLength(f.most)
+		in = in.Attr("maxlength", f.most)
 	}
 	if f.hint != "" {
 		in = in.Aria("describedby", f.id+"-hint")
 	}
-	return app.Div().Class("field").Body(
-		app.Label().For(f.id).Text(f.label),
+	return elem("div").Class("field").Body(
+		elem("label").Attr("for", f.id).Text(f.label),
 		in,
-		app.If(f.hint != "", app.P().ID(f.id+"-hint").Class("hint").Text(f.hint)),
+		app.If(f.hint != "", elem("p").ID(f.id+"-hint").Class("hint").Text(f.hint)),
 	)
 }
 
 // area is a labelled input of several lines that counts its characters.
 func area(id, label string, value *string, most int) app.UI {
 	left := most - utf8.RuneCountInString(*value)
-	return app.Div().Class("field").Body(
-		app.Label().For(id).Text(label),
-		app.Textarea().ID(id).Name(id).Class("input").Rows(4).Dir("auto").Text(*value).Aria("describedby", id+"-hint").
+	return elem("div").Class("field").Body(
+		elem("label").Attr("for", id).Text(label),
+		elem("textarea").ID(id).Attr("name", id).Class("input").Attr("rows", 4).Dir("auto").Text(*value).Aria("describedby", id+"-hint").
 			OnInput(func(ctx app.Context, _ app.Event) { *value = ctx.JSSrc().Get("value").String() }, id),
-		app.P().ID(id+"-hint").Class(pick(left < 0, "hint bad", "hint")).Text(strconv.Itoa(max(left, -left))+pick(left < 0, " characters too many", " characters left")),
+		elem("p").ID(id+"-hint").Class(pick(left < 0, "hint bad", "hint")).Text(strconv.Itoa(max(left, -left))+pick(left < 0, " characters too many", " characters left")),
 	)
 }
 
 // submit is the button that sends a form.
 func submit(busy bool, text, busyText string) app.UI {
-	return app.Button().Type("submit").Class("button").Disabled(busy || app.IsServer).Aria("busy", busy).Text(pick(busy, busyText, text))
+	return elem("button").Attr("type", "submit").Class("button").Attr("disabled", busy || app.IsServer).Aria("busy", busy).Text(pick(busy, busyText, text))
 }
 
 // problem says why a form was not taken.
 func problem(err *api.Error) app.UI {
 	if err == nil {
-		return app.Div().Role("alert").Class("problem-none")
+		return elem("div").Role("alert").Class("problem-none")
 	}
-	return app.Div().Role("alert").Class("problem").Text(err.Message)
+	return elem("div").Role("alert").Class("problem").Text(err.Message)
 }
 
 // form is a <form> that sends by calling send. It posts to nowhere by itself: what is
 // typed into it must never come into an address.
 func form(label string, send func(app.Context), body ...app.UI) app.UI {
-	return app.Form().Class("form").Method("post").Aria("label", label).
+	return elem("form").Class("form").Attr("method", "post").Aria("label", label).
 		OnSubmit(func(ctx app.Context, e app.Event) {
 			e.PreventDefault()
 			send(ctx)
@@ -121,9 +121,9 @@ func (f *edit) Render() app.UI {
 		area(f.prefix+"-about", "Description", &f.about, video.MaxDescription),
 		field{id: f.prefix + "-tags", label: "Tags", kind: "text", value: &f.tags, hint: "Separated by commas, " + strconv.Itoa(video.MaxTags) + " at most."}.render(),
 		problem(f.err),
-		app.Div().Class("actions").Body(
+		elem("div").Class("actions").Body(
 			submit(f.busy, "Save", "Saving…"),
-			app.Button().Type("button").Class("button quiet").Text("Cancel").OnClick(func(ctx app.Context, _ app.Event) { f.done(ctx, nil) }),
+			elem("button").Attr("type", "button").Class("button quiet").Text("Cancel").OnClick(func(ctx app.Context, _ app.Event) { f.done(ctx, nil) }),
 		),
 	)
 }
@@ -202,14 +202,14 @@ func (q *question) fail(err error) {
 
 // Render implements app.Composer.
 func (q *question) Render() app.UI {
-	return app.Dialog().ID(q.id).Class("dialog").Aria("labelledby", q.id+"-title").Aria("describedby", q.id+"-text").Body(
-		app.H2().ID(q.id+"-title").Text(q.title),
-		app.P().ID(q.id+"-text").Text(q.text),
+	return elem("dialog").ID(q.id).Class("dialog").Aria("labelledby", q.id+"-title").Aria("describedby", q.id+"-text").Body(
+		elem("h2").ID(q.id+"-title").Text(q.title),
+		elem("p").ID(q.id+"-text").Text(q.text),
 		problem(q.err),
-		app.Div().Class("actions").Body(
+		elem("div").Class("actions").Body(
 			// The first button has the keyboard: the one that changes nothing.
-			app.Button().Type("button").Class("button quiet").Text("Cancel").OnClick(func(app.Context, app.Event) { q.close() }),
-			app.Button().Type("button").Class("button danger").Disabled(q.busy).Text(pick(q.busy, "Working…", q.yes)).
+			elem("button").Attr("type", "button").Class("button quiet").Text("Cancel").OnClick(func(app.Context, app.Event) { q.close() }),
+			elem("button").Attr("type", "button").Class("button danger").Attr("disabled", q.busy).Text(pick(q.busy, "Working…", q.yes)).
 				OnClick(func(ctx app.Context, _ app.Event) {
 					if !q.busy {
 						q.busy = true

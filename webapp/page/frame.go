@@ -23,10 +23,10 @@ type Frame struct {
 	screen  screen
 	known   bool // who the viewer is and what the pod is has been asked for
 	message string
-	said    int  // counts messages, so that an old one's end does not end a new one
-	offline bool // the browser says that there is no network
-	stale   bool // a newer version of the app is ready
-	scrolls map[string]float64
+	said    int                // counts messages, so that an old one's end does not end a new one
+	offline bool               // the browser says that there is no network
+	stale   bool               // a newer version of the app is ready
+	scrolls map[string]float64 // where addresses were left
 }
 
 // New makes the frame for an address.
@@ -40,7 +40,9 @@ func New(e *Env, u *url.URL) *Frame {
 func Run(m api.Methods) {
 	e := &Env{API: m}
 	keepTyped()
-	app.RouteWithRegexpFunc("^/", func() app.Composer { return &Frame{env: e} })
+	// The frame follows the address itself, so go-app needs to know one path only: its
+	// routes for patterns would bring the compiler of regular expressions with them.
+	app.RouteFunc(app.Window().URL().Path, func() app.Composer { return &Frame{env: e} })
 	app.RunWhenOnBrowser()
 }
 
@@ -113,8 +115,10 @@ func (f *Frame) OnMount(ctx app.Context) {
 		f.learn(ctx)
 	}
 	f.setHead(ctx)
+	f.scrolls = map[string]float64{}
 	restoreTyped()
 	manageScrolling()
+	onAddress(ctx, f.follow)
 	for event, offline := range map[string]bool{"online": false, "offline": true} {
 		app.Window().AddEventListener(event, func(ctx app.Context, _ app.Event) {
 			f.offline = offline
@@ -145,27 +149,24 @@ func (f *Frame) learn(ctx app.Context) {
 	})
 }
 
-// OnNav changes the screen when the address has changed.
-func (f *Frame) OnNav(ctx app.Context) {
+// follow changes the screen when the address has changed.
+func (f *Frame) follow(ctx app.Context) {
 	u := app.Window().URL()
 	if u.RequestURI() == f.url.RequestURI() {
 		return
-	}
-	if f.scrolls == nil {
-		f.scrolls = map[string]float64{}
 	}
 	f.scrolls[f.url.RequestURI()] = scrollTop()
 	back := wentBack()
 	next := screenFor(f.env, u)
 	f.url = u
 	if reflect.TypeOf(f.screen) == reflect.TypeOf(next) {
-		f.screen.open(u)
+		f.screen.open(u) // go-app would keep the mounted one: it has the same type
 		f.screen.Update()
 	} else {
 		f.screen = next
 	}
 	f.setHead(ctx)
-	ctx.Defer(func(ctx app.Context) {
+	ctx.Defer(func(app.Context) {
 		if back {
 			scrollTo(f.scrolls[u.RequestURI()])
 			return
@@ -187,7 +188,7 @@ func (f *Frame) OnAppInstallChange(app.Context) {}
 func (f *Frame) setHead(ctx app.Context) {
 	h := f.screen.head()
 	if h.Redirect != "" {
-		ctx.Navigate(h.Redirect)
+		replaceAddress(h.Redirect)
 		return
 	}
 	ctx.Page().SetTitle(FullTitle(h, f.env.Pod.Name))
@@ -226,26 +227,25 @@ const messageTime = 6 * time.Second
 
 // Render implements app.Composer.
 func (f *Frame) Render() app.UI {
-	return app.Div().ID("app").Body(
-		app.A().Class("skip").Href("#main").Text("Skip to content"),
+	return elem("div").ID("app").Body(
+		elem("a").Class("skip").Attr("href", "#main").Text("Skip to content"),
 		f.header(),
-		app.Main().ID("main").TabIndex(-1).Body(f.screen),
+		elem("main").ID("main").TabIndex(-1).Body(f.screen),
 		f.footer(),
 		f.notices(),
 	)
 }
 
 func (f *Frame) header() app.UI {
-	return app.Header().Class("top").Body(
-		app.Div().Class("top-in").Body(
-			app.A().Class("brand").Href("/").Body(
+	return elem("header").Class("top").Body(
+		elem("div").Class("top-in").Body(
+			elem("a").Class("brand").Attr("href", "/").Body(
 				icon(iconLogo),
-				app.Span().Class("brand-name").Text(f.PodName()),
+				elem("span").Class("brand-name").Text(f.PodName()),
 			),
-			app.Nav().Class("top-nav").Aria("label", "Main").Body(
+			elem("nav").Class("top-nav").Aria("label", "Main").Body(
 				f.installButton(),
-				app.Button().Type("button").Class("quiet icon-only").ID("theme").Aria("label", "Change between dark and light").Title("Dark or light").
-					OnClick(func(app.Context, app.Event) { toggleTheme() }).Body(icon(iconTheme)),
+				themeButton(),
 				f.link("/upload", "button small", iconUpload, "Upload"),
 				f.account(),
 			),
@@ -263,7 +263,7 @@ func (f *Frame) PodName() string {
 
 // link is a link of the header; it says when it leads to where the viewer is.
 func (f *Frame) link(path, class, picture, text string) app.UI {
-	a := app.A().Class(class).Href(path).Body(icon(picture), app.Span().Class("wide-only").Text(text)).Aria("label", text)
+	a := elem("a").Class(class).Attr("href", path).Body(icon(picture), elem("span").Class("wide-only").Text(text)).Aria("label", text)
 	if f.url.Path == path {
 		a = a.Aria("current", "page")
 	}
@@ -276,9 +276,9 @@ func (f *Frame) account() app.UI {
 		if f.url.Path != "/" && f.url.Path != "/login" && f.url.Path != "/offline" {
 			href = loginPath(f.url.RequestURI())
 		}
-		return app.A().Class("button quiet small").Href(href).Text("Log in")
+		return elem("a").Class("button quiet small").Attr("href", href).Text("Log in")
 	}
-	a := app.A().Class("me").Href("/account").Aria("label", "Your account, "+f.env.Me.Username).Title(f.env.Me.Username).
+	a := elem("a").Class("me").Attr("href", "/account").Aria("label", "Your account, "+f.env.Me.Username).Title(f.env.Me.Username).
 		Body(avatar(f.env.Me.Username))
 	if f.url.Path == "/account" {
 		a = a.Aria("current", "page")
@@ -290,17 +290,21 @@ func (f *Frame) installButton() app.UI {
 	if !isInstallable() {
 		return nil
 	}
-	return app.Button().Type("button").Class("quiet small").Title("Install Kinopod on this device").
+	return elem("button").Attr("type", "button").Class("quiet small").Title("Install Kinopod on this device").
 		OnClick(func(ctx app.Context, _ app.Event) { ctx.ShowAppInstallPrompt() }).
-		Body(icon(iconInstall), app.Span().Class("wide-only").Text("Install")).Aria("label", "Install")
+		Body(icon(iconInstall), elem("span").Class("wide-only").Text("Install")).Aria("label", "Install")
+}
+
+func themeButton() app.UI {
+	return elem("button").Attr("type", "button").Class("quiet icon-only theme").Aria("label", "Change between dark and light").Title("Dark or light").
+		OnClick(func(app.Context, app.Event) { toggleTheme() }).Body(icon(iconTheme))
 }
 
 func (f *Frame) footer() app.UI {
-	return app.Footer().Class("foot").Body(
-		app.P().Body(
-			app.Span().Text("Every viewer is a source. This pod runs "),
-			app.Span().Class("strong").Text("Kinopod"),
-			app.Span().Text(version(f.env.Pod.Version)),
+	return elem("footer").Class("foot").Body(
+		elem("div").Class("foot-in").Body(
+			elem("p").Text("Every viewer is a source. This pod runs Kinopod"+version(f.env.Pod.Version)),
+			themeButton(),
 		),
 	)
 }
@@ -315,14 +319,14 @@ func version(v string) string {
 // notices are what the frame says at the edge of the screen. The live region stays in
 // the tree: screen readers follow only one that was there before its text.
 func (f *Frame) notices() app.UI {
-	return app.Div().Class("notices").Body(
-		app.Div().Role("status").Aria("live", "polite").Class("notice-live").Body(
-			app.If(f.message != "", app.P().Class("notice").Text(f.message)),
+	return elem("div").Class("notices").Body(
+		elem("div").Role("status").Aria("live", "polite").Class("notice-live").Body(
+			app.If(f.message != "", elem("p").Class("notice").Text(f.message)),
 		),
-		app.If(f.offline, app.P().Class("notice warn").Role("status").Body(icon(iconOffline), app.Span().Text("You are offline."))),
-		app.If(f.stale, app.P().Class("notice").Body(
-			app.Span().Text("A new version is ready."),
-			app.Button().Type("button").Class("small").Text("Reload").OnClick(func(ctx app.Context, _ app.Event) { ctx.Reload() }),
+		app.If(f.offline, elem("p").Class("notice warn").Role("status").Body(icon(iconOffline), elem("span").Text("You are offline."))),
+		app.If(f.stale, elem("p").Class("notice").Body(
+			elem("span").Text("A new version is ready."),
+			elem("button").Attr("type", "button").Class("small").Text("Reload").OnClick(func(ctx app.Context, _ app.Event) { ctx.Reload() }),
 		)),
 	)
 }

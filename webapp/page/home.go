@@ -152,20 +152,20 @@ func (h *home) OnDismount() {
 
 // Render implements app.Composer.
 func (h *home) Render() app.UI {
-	return app.Div().Class("page home").Body(
+	return elem("div").Class("page home").Body(
 		h.heading(),
 		h.list(),
-		app.Div().ID("feed-end").Class("feed-end").Body(h.end()),
+		elem("div").ID("feed-end").Class("feed-end").Body(h.end()),
 	)
 }
 
 func (h *home) heading() app.UI {
 	if h.uploader == "" {
-		return app.H1().Class("page-title").Text("Newest")
+		return elem("h1").Class("page-title").Text("Newest")
 	}
-	return app.Div().Class("uploader-head").Body(
+	return elem("div").Class("uploader-head").Body(
 		avatar(h.uploader),
-		app.H1().Class("page-title").Dir("auto").Text(h.uploader),
+		elem("h1").Class("page-title").Dir("auto").Text(h.uploader),
 	)
 }
 
@@ -174,14 +174,14 @@ func (h *home) list() app.UI {
 	case !h.feed.Done && h.feed.Err != nil:
 		return failure(h.feed.Err, h.load)
 	case !h.feed.Done:
-		return app.Div().Body(app.P().Class("off-screen").Role("status").Text("Loading videos"), skeletons(12))
+		return elem("div").Body(elem("p").Class("off-screen").Role("status").Text("Loading videos"), skeletons(12))
 	case len(h.feed.Value.Videos) == 0 && h.uploader != "":
-		return nothing(iconFilm, "No videos", "Nobody of this name has published a video here.", app.A().Class("button quiet").Href("/").Text("All videos"))
+		return nothing(iconFilm, "No videos", "Nobody of this name has published a video here.", elem("a").Class("button quiet").Attr("href", "/").Text("All videos"))
 	case len(h.feed.Value.Videos) == 0:
-		return nothing(iconFilm, "Nothing here yet", "The first video of this pod could be yours.", app.A().Class("button").Href("/upload").Text("Upload a video"))
+		return nothing(iconFilm, "Nothing here yet", "The first video of this pod could be yours.", elem("a").Class("button").Attr("href", "/upload").Text("Upload a video"))
 	}
 	videos := h.feed.Value.Videos
-	return app.Ul().Class("cards").Body(
+	return elem("ul").Class("cards").Body(
 		app.Range(videos).Slice(func(i int) app.UI { return card(videos[i], h.env.Pod.Host, h.now, i < 8) }),
 	)
 }
@@ -200,9 +200,9 @@ func (h *home) end() app.UI {
 		if h.uploader != "" {
 			u.Set("uploader", h.uploader)
 		}
-		return app.A().Class("button quiet").Href("/?"+u.Encode()).Attr("rel", "next").Text("More videos")
+		return elem("a").Class("button quiet").Attr("href", "/?"+u.Encode()).Attr("rel", "next").Text("More videos")
 	}
-	return app.Button().Type("button").Class("button quiet").Disabled(h.busy).Text(pick(h.busy, "Loading…", "More videos")).
+	return elem("button").Attr("type", "button").Class("button quiet").Attr("disabled", h.busy).Text(pick(h.busy, "Loading…", "More videos")).
 		OnClick(func(ctx app.Context, _ app.Event) { h.loadMore(ctx) })
 }
 

@@ -47,7 +47,7 @@ func avatar(name string) app.UI {
 	for _, b := range []byte(name) {
 		hue = (hue*31 + int(b)) % avatarHues
 	}
-	return app.Span().Class("avatar", "hue-"+string(rune('0'+hue))).Aria("hidden", true).Text(string(unicode.ToUpper(r)))
+	return elem("span").Class("avatar", "hue-"+string(rune('0'+hue))).Aria("hidden", true).Text(string(unicode.ToUpper(r)))
 }
 
 // avatarHues is the number of hues that the style sheet has for avatars.

@@ -59,10 +59,10 @@ func (l *login) title() string {
 
 // Render implements app.Composer.
 func (l *login) Render() app.UI {
-	return app.Div().Class("page narrow").Body(
-		app.Div().Class("panel login").Body(
-			app.H1().Text(l.title()),
-			app.P().Class("lead").Text(l.lead()),
+	return elem("div").Class("page narrow").Body(
+		elem("div").Class("panel login").Body(
+			elem("h1").Text(l.title()),
+			elem("p").Class("lead").Text(l.lead()),
 			l.form(),
 			l.other(),
 		),
@@ -93,9 +93,9 @@ func (l *login) form() app.UI {
 	}
 	return form(l.title(), l.send,
 		name.render(),
-		app.Div().Class("with-toggle").Body(
+		elem("div").Class("with-toggle").Body(
 			password.render(),
-			app.Button().Type("button").Class("quiet icon-only").Aria("label", "Show the password").Aria("pressed", l.shown).
+			elem("button").Attr("type", "button").Class("quiet icon-only").Aria("label", "Show the password").Aria("pressed", l.shown).
 				OnClick(func(app.Context, app.Event) { l.shown = !l.shown }).Body(icon(iconEye)),
 		),
 		problem(l.err),
@@ -109,9 +109,9 @@ func (l *login) other() app.UI {
 	case l.setup != "":
 		return nil
 	case l.register && l.invite == "" && registration != "open":
-		return app.Div().Body(
-			app.P().Text(pick(registration == "invite", "On this pod one needs an invitation: a link from a moderator.", "This pod takes no new accounts.")),
-			app.A().Class("button quiet").Href("/login").Text("Log in"),
+		return elem("div").Body(
+			elem("p").Text(pick(registration == "invite", "On this pod one needs an invitation: a link from a moderator.", "This pod takes no new accounts.")),
+			elem("a").Class("button quiet").Attr("href", "/login").Text("Log in"),
 		)
 	case l.register:
 		return l.aside("You have an account?", "/login", "Log in")
@@ -125,7 +125,7 @@ func (l *login) aside(text, path, link string) app.UI {
 	if l.next != "/" {
 		path += pick(strings.Contains(path, "?"), "&", "?") + "next=" + url.QueryEscape(l.next)
 	}
-	return app.P().Class("login-other").Body(app.Span().Text(text), app.A().Href(path).Text(link))
+	return elem("p").Class("login-other").Body(elem("span").Text(text), elem("a").Attr("href", path).Text(link))
 }
 
 func (l *login) send(ctx app.Context) {
@@ -151,6 +151,6 @@ func (l *login) send(ctx app.Context) {
 		l.password = ""
 		l.env.setMe(&s.User)
 		l.env.say("Welcome, " + s.User.Username + ".")
-		ctx.Navigate(l.next)
+		navigate(l.next)
 	})
 }

@@ -26,16 +26,16 @@ func (*notFound) head() Head {
 
 // Render implements app.Composer.
 func (*notFound) Render() app.UI {
-	return app.Div().Class("page").Body(gone("There is no page here", "The address may be mistyped, or what was here has been removed."))
+	return elem("div").Class("page").Body(gone("There is no page here", "The address may be mistyped, or what was here has been removed."))
 }
 
 // gone says that an address leads nowhere.
 func gone(title, text string) app.UI {
-	return app.Div().Class("state").Body(
-		app.P().Class("state-code").Aria("hidden", true).Text("404"),
-		app.H1().Text(title),
-		app.P().Text(text),
-		app.A().Class("button").Href("/").Text("See what is new"),
+	return elem("div").Class("state").Body(
+		elem("p").Class("state-code").Aria("hidden", true).Text("404"),
+		elem("h1").Text(title),
+		elem("p").Text(text),
+		elem("a").Class("button").Attr("href", "/").Text("See what is new"),
 	)
 }
 
@@ -55,11 +55,11 @@ func (*offline) head() Head              { return Head{Title: "Offline", Kind: "
 
 // Render implements app.Composer.
 func (*offline) Render() app.UI {
-	return app.Div().Class("page").Body(app.Div().Class("state").Body(
+	return elem("div").Class("page").Body(elem("div").Class("state").Body(
 		icon(iconOffline),
-		app.H1().Text("No connection"),
-		app.P().Text("The pod cannot be reached. What is open goes on as far as it has come."),
-		app.A().Class("button").Href("/").Text("Try again"),
+		elem("h1").Text("No connection"),
+		elem("p").Text("The pod cannot be reached. What is open goes on as far as it has come."),
+		elem("a").Class("button").Attr("href", "/").Text("Try again"),
 	))
 }
 
@@ -78,4 +78,4 @@ func (b *broken) head() Head {
 }
 
 // Render implements app.Composer.
-func (b *broken) Render() app.UI { return app.Div().Class("page").Body(failure(b.err, nil)) }
+func (b *broken) Render() app.UI { return elem("div").Class("page").Body(failure(b.err, nil)) }

@@ -27,6 +27,7 @@ import (
 
 	"kinopod/shared/api"
 	"kinopod/shared/video"
+	"kinopod/webapp/upload"
 )
 
 // Env is what the screens of one visit share: whom they ask, and what is known of
@@ -39,6 +40,7 @@ type Env struct {
 	frame *Frame                 // nil until there is one
 	known map[video.ID]api.Video // of lists, so that a video's page opens at once
 	feeds map[string]feed        // of lists that were left, so that "back" finds them
+	queue *upload.Queue          // of files that go up, whichever screen is shown; nil before the first visit of /upload
 }
 
 // say shows a short message at the edge of the screen, and reads it to screen readers.

@@ -99,12 +99,12 @@ func (p *panel) draw(f *surface) (again bool) {
 
 // Render implements app.Composer.
 func (p *panel) Render() app.UI {
-	return app.Section().Class("panel swarm").Aria("labelledby", "swarm-title").Body(
-		app.Div().Class("panel-head").Body(
-			app.H2().ID("swarm-title").Text("Swarm"),
-			app.Span().Class(pick(p.stats.Complete, "chip done", "chip")).Text(p.state()),
+	return elem("section").Class("panel swarm").Aria("labelledby", "swarm-title").Body(
+		elem("div").Class("panel-head").Body(
+			elem("h2").ID("swarm-title").Text("Swarm"),
+			elem("span").Class(pick(p.stats.Complete, "chip done", "chip")).Text(p.state()),
 		),
-		app.Div().Class("speeds").Body(
+		elem("div").Class("speeds").Body(
 			speed("Down", iconDown, p.stats.Down, p.down),
 			speed("Up", iconUp, p.stats.Up, p.up),
 		),
@@ -136,9 +136,9 @@ func (p *panel) state() string {
 const stateConnecting = "connecting"
 
 func speed(name, picture string, now float64, past history) app.UI {
-	return app.Div().Class("speed", "speed-"+strings.ToLower(name)).Body(
-		app.Span().Class("speed-name").Body(icon(picture), app.Span().Text(name)),
-		app.Span().Class("speed-now").Text(formatRate(now)),
+	return elem("div").Class("speed", "speed-"+strings.ToLower(name)).Body(
+		elem("span").Class("speed-name").Body(icon(picture), elem("span").Text(name)),
+		elem("span").Class("speed-now").Text(formatRate(now)),
 		sparkline(past),
 	)
 }
@@ -212,15 +212,15 @@ func (p *panel) sources() app.UI {
 			Attr("x", strconv.FormatFloat(left, 'f', 2, 64)).Attr("y", 0).Attr("width", strconv.FormatFloat(width, 'f', 2, 64)).Attr("height", 8))
 		left += width
 	}
-	return app.Div().Class("sources").Body(
-		app.H3().Text("Where it came from"),
+	return elem("div").Class("sources").Body(
+		elem("h3").Text("Where it came from"),
 		svg(100, 8, "stack", "none", bars...),
-		app.Dl().Class("legend").Body(
+		elem("dl").Class("legend").Body(
 			app.Range(parts).Slice(func(i int) app.UI {
 				s := parts[i]
-				return app.Div().Class("legend-row").Body(
-					app.Dt().Body(app.Span().Class("swatch", "swatch-"+sourceKey(s.source)).Aria("hidden", true), app.Span().Text(s.name)),
-					app.Dd().Body(app.Span().Text(formatBytes(s.bytes)), app.Span().Class("dim").Text(formatShare(s.bytes, whole))),
+				return elem("div").Class("legend-row").Body(
+					elem("dt").Body(elem("span").Class("swatch", "swatch-"+sourceKey(s.source)).Aria("hidden", true), elem("span").Text(s.name)),
+					elem("dd").Body(elem("span").Text(formatBytes(s.bytes)), elem("span").Class("dim").Text(formatShare(s.bytes, whole))),
 				)
 			}),
 		),
@@ -236,11 +236,11 @@ func (p *panel) ratio() app.UI {
 	if taken > 0 {
 		ratio = strconv.FormatFloat(math.Floor(float64(p.stats.Uploaded)/float64(taken)*100)/100, 'f', 2, 64)
 	}
-	return app.P().Class("ratio").Body(
-		app.Span().Text(text),
-		app.Span().Body(
-			app.Span().Text(formatBytes(p.stats.Uploaded)),
-			app.Span().Class("dim").Title("Share ratio: given divided by taken").Text("ratio "+ratio),
+	return elem("p").Class("ratio").Body(
+		elem("span").Text(text),
+		elem("span").Body(
+			elem("span").Text(formatBytes(p.stats.Uploaded)),
+			elem("span").Class("dim").Title("Share ratio: given divided by taken").Text("ratio "+ratio),
 		),
 	)
 }
@@ -256,9 +256,9 @@ func (p *panel) pieces() app.UI {
 	if len(p.stats.Pieces) > 0 {
 		text = strconv.Itoa(have) + " of " + strconv.Itoa(len(p.stats.Pieces)) + " · " + formatBytes(p.stats.PieceLength) + " each"
 	}
-	return app.Div().Class("pieces").Body(
-		app.Div().Class("row").Body(app.H3().Text("Pieces"), app.Span().Class("dim").Text(text)),
-		app.Canvas().ID("swarm-pieces").Role("img").Aria("label", "Picture of the pieces: "+text),
+	return elem("div").Class("pieces").Body(
+		elem("div").Class("row").Body(elem("h3").Text("Pieces"), elem("span").Class("dim").Text(text)),
+		elem("canvas").ID("swarm-pieces").Role("img").Aria("label", "Picture of the pieces: "+text),
 	)
 }
 
@@ -275,11 +275,11 @@ func (p *panel) peers() app.UI {
 	})
 	rest := max(0, len(peers)-peersShown)
 	peers = peers[:len(peers)-rest]
-	return app.Div().Class("peers").Body(
-		app.Div().Class("row").Body(app.H3().Text("Peers"), app.Span().Class("dim").Text(strconv.Itoa(len(p.stats.Peers)))),
-		app.If(len(peers) == 0, app.P().Class("dim").Text(pick(p.known, "Nobody else is here. Share the link.", "Looking for others…"))),
-		app.Ul().Body(app.Range(peers).Slice(func(i int) app.UI { return peerRow(peers[i]) })),
-		app.If(rest > 0, app.P().Class("dim").Text("and "+strconv.Itoa(rest)+" more")),
+	return elem("div").Class("peers").Body(
+		elem("div").Class("row").Body(elem("h3").Text("Peers"), elem("span").Class("dim").Text(strconv.Itoa(len(p.stats.Peers)))),
+		app.If(len(peers) == 0, elem("p").Class("dim").Text(pick(p.known, "Nobody else is here. Share the link.", "Looking for others…"))),
+		elem("ul").Body(app.Range(peers).Slice(func(i int) app.UI { return peerRow(peers[i]) })),
+		app.If(rest > 0, elem("p").Class("dim").Text("and "+strconv.Itoa(rest)+" more")),
 	)
 }
 
@@ -292,12 +292,12 @@ func peerRow(o swarm.Peer) app.UI {
 	if state == "connected" {
 		state = formatShare(int64(math.Round(o.Progress*1000)), 1000)
 	}
-	return app.Li().Class(pick(o.Pod, "peer pod", "peer viewer")).Body(
+	return elem("li").Class(pick(o.Pod, "peer pod", "peer viewer")).Body(
 		icon(picture),
-		app.Span().Class("peer-name").Text(name),
-		app.Span().Class("peer-state dim").Title(o.State).Text(state),
-		app.Span().Class("peer-rate").Body(icon(iconDown), app.Span().Class("off-screen").Text("down"), app.Span().Text(formatRate(o.Down))),
-		app.Span().Class("peer-rate").Body(icon(iconUp), app.Span().Class("off-screen").Text("up"), app.Span().Text(formatRate(o.Up))),
+		elem("span").Class("peer-name").Text(name),
+		elem("span").Class("peer-state dim").Title(o.State).Text(state),
+		elem("span").Class("peer-rate").Body(icon(iconDown), elem("span").Class("off-screen").Text("down"), elem("span").Text(formatRate(o.Down))),
+		elem("span").Class("peer-rate").Body(icon(iconUp), elem("span").Class("off-screen").Text("up"), elem("span").Text(formatRate(o.Up))),
 	)
 }
 

@@ -30,9 +30,9 @@ type strip struct {
 
 // Sizes in CSS pixels.
 const (
-	stripTrack = 12.0 // height of the cells
+	stripTrack = 14.0 // height of the cells
 	stripLow   = 4.0  // height of a cell that is not here
-	stripCell  = 3.0  // least width of a cell
+	stripCell  = 4.0  // least width of a cell
 )
 
 func (s *strip) reset() {
@@ -76,16 +76,16 @@ func (s *strip) OnDismount() {
 // Render implements app.Composer.
 func (s *strip) Render() app.UI {
 	now, end := s.stats.Playhead*s.duration, s.duration
-	return app.Div().Class("strip").Body(
-		app.Canvas().ID("swarm-strip").TabIndex(0).Role("slider").
+	return elem("div").Class("strip").Body(
+		elem("canvas").ID("swarm-strip").TabIndex(0).Role("slider").
 			Aria("label", "Swarm strip: the position in the video, and where its pieces came from").
 			Aria("valuemin", 0).Aria("valuemax", int(math.Round(end))).Aria("valuenow", int(math.Round(now))).
 			Aria("valuetext", formatDuration(now)+" of "+formatDuration(end)).
 			Aria("describedby", "swarm-strip-text").
 			On("pointermove", s.onPointer).On("pointerleave", s.onLeave).On("click", s.onClick).
 			On("keydown", s.onKey).On("focus", s.onFocus).On("blur", s.onBlur),
-		app.P().ID("swarm-strip-text").Class("off-screen").Text(s.summary()),
-		app.P().ID("swarm-strip-tip").Class("strip-tip").Aria("hidden", true),
+		elem("p").ID("swarm-strip-text").Class("off-screen").Text(s.summary()),
+		elem("p").ID("swarm-strip-tip").Class("strip-tip").Aria("hidden", true),
 	)
 }
 

@@ -157,15 +157,15 @@ func (w *watch) OnDismount() { w.leave() }
 // Render implements app.Composer.
 func (w *watch) Render() app.UI {
 	if !w.video.Done && w.video.Err != nil {
-		return app.Div().Class("page").Body(w.failed())
+		return elem("div").Class("page").Body(w.failed())
 	}
-	return app.Div().Class("watch").Body(
-		app.Div().Class("stage").Body(
-			app.Div().ID(playerPlace).Class("player").Body(w.plainPlayer()),
+	return elem("div").Class("watch").Body(
+		elem("div").Class("stage").Body(
+			elem("div").ID(playerPlace).Class("player").Body(w.plainPlayer()),
 			w.strip,
 		),
-		app.Div().Class("watch-main").Body(w.about()),
-		app.Aside().Class("watch-side").Aria("label", "Swarm").Body(w.panel),
+		elem("div").Class("watch-main").Body(w.about()),
+		elem("aside").Class("watch-side").Aria("label", "Swarm").Body(w.panel),
 		&w.remove,
 	)
 }
@@ -184,25 +184,25 @@ func (w *watch) plainPlayer() app.UI {
 		return nil
 	}
 	v := w.video.Value
-	return app.Video().ID("kinopod-video").Src(ownPath(v.StreamURL)).Poster(ownPath(v.ThumbnailURL)).
-		Controls(true).AutoPlay(true).Preload("auto").Attr("playsinline", true).Aria("label", v.Name)
+	return elem("video").ID("kinopod-video").Attr("src", ownPath(v.StreamURL)).Attr("poster", ownPath(v.ThumbnailURL)).
+		Attr("controls", true).Attr("autoplay", true).Attr("preload", "auto").Attr("playsinline", true).Aria("label", v.Name)
 }
 
 // about is what is said of the video.
 func (w *watch) about() app.UI {
 	if !w.video.Done {
-		return app.Div().Class("skeleton").Body(
-			app.P().Class("off-screen").Role("status").Text("Loading the video"),
-			app.Span().Class("line tall"), app.Span().Class("line short"), app.Span().Class("line"), app.Span().Class("line"),
+		return elem("div").Class("skeleton").Body(
+			elem("p").Class("off-screen").Role("status").Text("Loading the video"),
+			elem("span").Class("line tall"), elem("span").Class("line short"), elem("span").Class("line"), elem("span").Class("line"),
 		)
 	}
 	if w.edit != nil {
-		return app.Div().Class("panel").Body(w.edit)
+		return elem("div").Class("panel").Body(w.edit)
 	}
 	v := w.video.Value
-	return app.Article().Body(
-		app.H1().Class("video-name").Dir("auto").Text(v.Name),
-		app.Div().Class("video-bar").Body(w.byline(v), w.actions(v)),
+	return elem("article").Body(
+		elem("h1").Class("video-name").Dir("auto").Text(v.Name),
+		elem("div").Class("video-bar").Body(w.byline(v), w.actions(v)),
 		w.description(v),
 	)
 }
@@ -212,24 +212,24 @@ func (w *watch) byline(v api.Video) app.UI {
 	if w.env.Pod.Host != "" && v.Origin != w.env.Pod.Host {
 		by += " @ " + string(v.Origin)
 	}
-	return app.Div().Class("byline").Body(
+	return elem("div").Class("byline").Body(
 		avatar(v.Uploader),
-		app.Div().Body(
-			app.A().Class("byline-name").Dir("auto").Href("/?uploader="+url.QueryEscape(v.Uploader)).Text(by),
-			app.Time().Class("byline-date").DateTime(v.Created.UTC().Format(time.RFC3339)).Title(formatDate(v.Created)).
+		elem("div").Body(
+			elem("a").Class("byline-name").Dir("auto").Attr("href", "/?uploader="+url.QueryEscape(v.Uploader)).Text(by),
+			elem("time").Class("byline-date").Attr("datetime", v.Created.UTC().Format(time.RFC3339)).Title(formatDate(v.Created)).
 				Text(formatDate(v.Created)+" · "+formatAgo(v.Created, w.now)),
 		),
 	)
 }
 
 func (w *watch) actions(v api.Video) app.UI {
-	return app.Div().Class("actions").Body(
+	return elem("div").Class("actions").Body(
 		w.shareButton(v),
 		link("Magnet", "Open the magnet link in a BitTorrent client", v.Magnet, iconMagnet, ""),
 		link(".torrent", "Download the .torrent file", ownPath(v.TorrentURL), iconTorrent, v.Name+".torrent"),
 		app.If(v.Mine,
-			app.Button().Type("button").Class("button quiet").Body(icon(iconEdit), app.Span().Text("Edit")).OnClick(w.onEdit),
-			app.Button().Type("button").Class("button quiet danger").Body(icon(iconRemove), app.Span().Text("Remove")).OnClick(w.onRemove),
+			elem("button").Attr("type", "button").Class("button quiet").Body(icon(iconEdit), elem("span").Text("Edit")).OnClick(w.onEdit),
+			elem("button").Attr("type", "button").Class("button quiet danger").Body(icon(iconRemove), elem("span").Text("Remove")).OnClick(w.onRemove),
 		),
 	)
 }
@@ -240,13 +240,13 @@ func link(text, title, href, picture, file string) app.UI {
 	if href == "" {
 		return nil
 	}
-	return app.A().Class("button quiet").Href(href).Title(title).Attr("download", file).Body(icon(picture), app.Span().Text(text))
+	return elem("a").Class("button quiet").Attr("href", href).Title(title).Attr("download", file).Body(icon(picture), elem("span").Text(text))
 }
 
 func (w *watch) shareButton(v api.Video) app.UI {
-	return app.Button().Type("button").Class("button quiet").Body(
+	return elem("button").Attr("type", "button").Class("button quiet").Body(
 		icon(pick(app.IsClient && canShare(), iconShare, iconLink)),
-		app.Span().Text(pick(app.IsClient && canShare(), "Share", "Copy link")),
+		elem("span").Text(pick(app.IsClient && canShare(), "Share", "Copy link")),
 	).OnClick(func(ctx app.Context, _ app.Event) {
 		address := Origin() + api.WatchPath(v.ID)
 		if canShare() {
@@ -271,12 +271,12 @@ func (w *watch) description(v api.Video) app.UI {
 	if v.Duration > 0 {
 		facts = append(facts, formatDuration(v.Duration))
 	}
-	return app.Div().Class("panel about").Body(
-		app.If(v.Description != "", app.P().Class("description").Dir("auto").Text(v.Description)),
-		app.If(len(v.Tags) > 0, app.Ul().Class("tags").Aria("label", "Tags").Body(
-			app.Range(v.Tags).Slice(func(i int) app.UI { return app.Li().Dir("auto").Text(v.Tags[i]) }),
+	return elem("div").Class("panel about").Body(
+		app.If(v.Description != "", elem("p").Class("description").Dir("auto").Text(v.Description)),
+		app.If(len(v.Tags) > 0, elem("ul").Class("tags").Aria("label", "Tags").Body(
+			app.Range(v.Tags).Slice(func(i int) app.UI { return elem("li").Dir("auto").Text(v.Tags[i]) }),
 		)),
-		app.P().Class("facts").Text(strings.Join(facts, " · ")),
+		elem("p").Class("facts").Text(strings.Join(facts, " · ")),
 	)
 }
 
@@ -302,7 +302,7 @@ func (w *watch) onRemove(ctx app.Context, _ app.Event) {
 			w.remove.close()
 			w.env.forget(v.ID)
 			w.env.say("Removed.")
-			ctx.Navigate("/")
+			navigate("/")
 		})
 	})
 }

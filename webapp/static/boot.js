@@ -23,6 +23,7 @@
     setTheme(theme);
   };
   if (chosenTheme() && chosenTheme() !== root.dataset.theme) setTheme(chosenTheme()); // the kept shell knows no cookie
+  matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => dispatchEvent(new Event("kinopod-theme")));
 
   // ---- What was typed before the app took over.
 
@@ -50,30 +51,50 @@
     typed = null;
   };
 
-  // ---- History and links.
+  // ---- Addresses. The app changes its screen when the address changes (onAddress);
+  // go-app's own way, which it would take for the same events, does not come to it.
 
   let back = false;
-  addEventListener("popstate", () => (back = true), true);
   const wentBack = () => {
     const was = back;
     back = false;
     return was;
   };
+  const changed = () => window.kinopod.onAddress && window.kinopod.onAddress();
+  const navigate = (address) => {
+    if (new URL(address, location).href === location.href) return scrollTo(0, 0);
+    history.pushState(null, "", address);
+    changed();
+  };
+  const replace = (address) => {
+    history.replaceState(null, "", address);
+    changed();
+  };
+  addEventListener("popstate", (e) => {
+    if (!window.kinopod.onAddress) return;
+    e.stopImmediatePropagation();
+    back = true;
+    changed();
+  });
   const manageScrolling = () => {
     history.scrollRestoration = "manual";
     addEventListener("pagehide", () => (history.scrollRestoration = "auto"));
   };
-  // The framework takes every click on a link. These are the browser's: another tab
-  // or window, a download, a place in this page, another scheme.
+  // A plain click on a link to the app is the app's. All others are the browser's:
+  // another tab or window, a download, a place in this page, another scheme or site.
   document.addEventListener("click", (e) => {
     const a = e.target.closest && e.target.closest("a[href]");
     if (!a) return;
+    e.stopPropagation();
+    const plain = e.button === 0 && !e.metaKey && !e.ctrlKey && !e.shiftKey && !e.altKey;
     if (
-      e.defaultPrevented || e.button !== 0 || e.metaKey || e.ctrlKey || e.shiftKey || e.altKey || a.target || a.hasAttribute("download") ||
+      !window.kinopod.onAddress || e.defaultPrevented || !plain || a.target || a.hasAttribute("download") ||
       a.origin !== location.origin || a.getAttribute("href").startsWith("#")
     ) {
-      e.stopPropagation();
+      return;
     }
+    e.preventDefault();
+    navigate(a.href);
   });
 
   // ---- Clipboard. Without a secure context there is only the old way.
@@ -158,7 +179,7 @@
     throw new Error("the program ended");
   };
 
-  window.kinopod = { toggleTheme, keepTyped, restoreTyped, wentBack, manageScrolling, copy, mounted, ignore: () => {} };
+  window.kinopod = { toggleTheme, keepTyped, restoreTyped, wentBack, manageScrolling, navigate, replace, copy, mounted, ignore: () => {}, onAddress: null };
   worker();
   start().catch(failed);
 })();
