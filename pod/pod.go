@@ -54,6 +54,7 @@ type Pod struct {
 	log      *slog.Logger
 	host     network.Host
 	identity *identity.Identity
+	redis    *redisproc.Process // nil where another one is configured
 	accounts *accounts.Accounts
 	seeder   *seeder.Seeder
 	server   *httpapi.Server
@@ -155,7 +156,7 @@ func (p *Pod) openRedis(ctx context.Context) (db *redisstore.DB, where string, e
 			return nil, "", err
 		}
 		p.closers = append(p.closers, proc)
-		where = proc.Addr()
+		p.redis, where = proc, proc.Addr()
 	}
 	if db, err = redisstore.Open(ctx, where, p.log); err != nil {
 		return nil, "", err
@@ -281,6 +282,17 @@ func (c closer) Close() error {
 
 // Host is the pod's name in the network.
 func (p *Pod) Host() network.Host { return p.host }
+
+// AdminAddr is where operators reach the pod; nil where that is nowhere.
+func (p *Pod) AdminAddr() net.Addr {
+	if p.admin == nil {
+		return nil
+	}
+	return p.admin.Addr()
+}
+
+// Redis is the private redis-server; nil where another one is configured.
+func (p *Pod) Redis() *redisproc.Process { return p.redis }
 
 // Server is the door for viewers, with its switch for tests.
 func (p *Pod) Server() *httpapi.Server { return p.server }

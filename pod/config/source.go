@@ -194,3 +194,16 @@ func (v Value) String() string {
 	b, _ := json.Marshal(v.Value) // a string always encodes
 	return fmt.Sprintf("%-42s = %-28s # %s", v.Key, b, v.Source)
 }
+
+// Default is the configuration where nothing is set.
+func Default() (Config, error) {
+	var c Config
+	parser, err := kong.New(&c)
+	if err == nil {
+		_, err = parser.Parse(nil)
+	}
+	if err != nil {
+		return c, fmt.Errorf("default configuration: %w", err)
+	}
+	return c, nil
+}
