@@ -90,11 +90,3 @@ func childrenCPU(t testing.TB) float64 {
 	}
 	return total
 }
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if Calls > 0 {
-		println("bursts", Calls, "datagrams", Datagrams)
-	}
-	os.Exit(code)
-}

@@ -3,154 +3,225 @@ package seeder
 import (
 	"net"
 	"net/netip"
-	"os"
-	"strconv"
 	"sync"
 	"time"
 )
 
-// burstConn is a UDP socket that sends datagrams of one destination together.
+// burstConn is the UDP socket under the mux. What goes to one peer within a moment
+// leaves in one system call (UDP_SEGMENT, where the system has it), and no more at a
+// time than its receive buffer is sure to hold. The first datagram after a pause,
+// and small ones that nothing waits before, leave at once, so that handshakes and
+// acknowledgements wait for nothing.
+//
+// Measured with BenchmarkWebTorrentInChromium: a quarter to a third less CPU time
+// for a byte sent, and more bytes a second, than a system call a datagram.
 type burstConn struct {
 	*net.UDPConn
-	seg segmenter
+	segments segmenter
+	known    map[netip.AddrPort]*net.UDPAddr // addresses seen, of the goroutine that reads
+	buffers  sync.Pool                       // of *[]byte
+	closing  chan struct{}
+	once     sync.Once
+	ended    chan struct{} // closed when nothing is sent any more
 
-	mu      sync.Mutex
-	pending map[netip.AddrPort]*burst
-	order   []*burst
-	wake    chan struct{}
-	done    chan struct{}
-	once    sync.Once
-
-	addrs map[netip.AddrPort]*net.UDPAddr
+	mu    sync.Mutex
+	lines map[netip.AddrPort]*line // those that were sent to within the last moment
+	awake chan struct{}            // tells the sender that there is a line
 }
 
-type burst struct {
-	to       netip.AddrPort
-	sentAt   time.Time
-	runs     []run
-	queued   bool
+// line is what waits for one destination.
+type line struct {
+	runs  []run
+	bytes int
 }
 
-// run is datagrams of equal length but for the last.
+// run is datagrams of one length, of which only the last may be shorter: what the
+// system sends in one call.
 type run struct {
-	buf     []byte
-	size, n int
-	closed  bool
+	buf    *[]byte
+	size   int // of each datagram
+	closed bool
 }
 
-var (
-	burstMode = os.Getenv("BURST")
-	burstCap  = func() int { n, _ := strconv.Atoi(os.Getenv("BURSTCAP")); if n == 0 { n = 64 << 10 }; return n }()
-	burstTick = func() time.Duration { n, _ := time.ParseDuration(os.Getenv("BURSTTICK")); if n == 0 { n = 500 * time.Microsecond }; return n }()
-	Calls, Datagrams int64
+const (
+	// burstEvery is how long datagrams are gathered. A timer fires up to a
+	// millisecond late; shorter and longer moments were no better.
+	burstEvery = 500 * time.Microsecond
+	burstBytes = 64 << 10  // to one destination in a moment
+	burstSmall = 1000      // bytes of a datagram that begins no burst
+	lineBytes  = 1 << 20   // that may wait for one destination; then datagrams are lost
+	runBytes   = 48 * 1280 // of one system call, whose limit is just below 64 KiB
+	maxKnown   = 4096
 )
 
-func newBurstConn(c *net.UDPConn) net.PacketConn {
-	if burstMode == "" {
-		return c
+// newBurstConn takes over c and starts to send, until Close.
+func newBurstConn(c *net.UDPConn) *burstConn {
+	b := &burstConn{
+		UDPConn: c,
+		known:   map[netip.AddrPort]*net.UDPAddr{},
+		closing: make(chan struct{}), ended: make(chan struct{}),
+		lines: map[netip.AddrPort]*line{},
+		awake: make(chan struct{}, 1),
 	}
-	b := &burstConn{UDPConn: c, pending: map[netip.AddrPort]*burst{}, wake: make(chan struct{}, 1), done: make(chan struct{}), addrs: map[netip.AddrPort]*net.UDPAddr{}}
-	go b.flusher()
+	go b.run()
 	return b
 }
 
+// Close closes the socket; what waits is lost. <-ended waits for the sender.
+func (c *burstConn) Close() error {
+	c.once.Do(func() { close(c.closing) })
+	return c.UDPConn.Close()
+}
+
+// ReadFrom gives the same *net.UDPAddr for the same peer: nobody changes it, and
+// two allocations a datagram are saved.
 func (c *burstConn) ReadFrom(b []byte) (int, net.Addr, error) {
-	n, from, err := c.UDPConn.ReadFromUDPAddrPort(b)
+	n, from, err := c.ReadFromUDPAddrPort(b)
 	if err != nil {
 		return n, nil, err
 	}
-	a := c.addrs[from]
+	a := c.known[from]
 	if a == nil {
-		if len(c.addrs) > 4096 {
-			clear(c.addrs)
+		if len(c.known) == maxKnown {
+			clear(c.known)
 		}
 		a = net.UDPAddrFromAddrPort(netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
-		c.addrs[from] = a
+		c.known[from] = a
 	}
 	return n, a, nil
 }
 
-func (c *burstConn) Close() error {
-	c.once.Do(func() { close(c.done) })
-	return c.UDPConn.Close()
-}
-
+// WriteTo sends b, or has it sent in a moment. A datagram that is lost on the way
+// is no error.
 func (c *burstConn) WriteTo(b []byte, addr net.Addr) (int, error) {
-	to := addr.(*net.UDPAddr).AddrPort()
-	now := time.Now()
-	c.mu.Lock()
-	p := c.pending[to]
-	if p == nil {
-		p = &burst{to: to}
-		c.pending[to] = p
+	a, ok := addr.(*net.UDPAddr)
+	if !ok {
+		return 0, net.InvalidAddrError("not a UDP address")
 	}
-	if len(p.runs) == 0 && (now.Sub(p.sentAt) > 2*time.Millisecond || len(b) < 1000) {
-		p.sentAt = now
-		c.mu.Unlock()
-		return c.UDPConn.WriteToUDPAddrPort(b, to)
+	to := a.AddrPort()
+	if c.enqueue(b, to) {
+		return len(b), nil
 	}
-	if l := len(p.runs); l == 0 || p.runs[l-1].closed || len(b) > p.runs[l-1].size || p.runs[l-1].n == 40 {
-		p.runs = append(p.runs, run{buf: make([]byte, 0, 20<<10), size: len(b)})
-	}
-	r := &p.runs[len(p.runs)-1]
-	r.buf = append(r.buf, b...)
-	r.n++
-	r.closed = len(b) < r.size
-	if !p.queued {
-		p.queued = true
-		c.order = append(c.order, p)
-		select {
-		case c.wake <- struct{}{}:
-		default:
-		}
-	}
-	c.mu.Unlock()
-	return len(b), nil
+	return c.WriteToUDPAddrPort(b, to)
 }
 
-func (c *burstConn) flusher() {
+// enqueue takes b for the next moment; false is to send it now.
+func (c *burstConn) enqueue(b []byte, to netip.AddrPort) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.lines[to]
+	if l == nil {
+		if len(b) >= burstSmall {
+			c.lines[to] = &line{}
+			select {
+			case c.awake <- struct{}{}:
+			default:
+			}
+		}
+		return false
+	}
+	if len(l.runs) == 0 && len(b) < burstSmall {
+		return false
+	}
+	if l.bytes+len(b) > lineBytes {
+		return true // lost
+	}
+	l.add(b, &c.buffers)
+	return true
+}
+
+// add puts b at the end of the line.
+func (l *line) add(b []byte, buffers *sync.Pool) {
+	last := len(l.runs) - 1
+	if last < 0 || l.runs[last].closed || len(b) > l.runs[last].size || len(*l.runs[last].buf)+len(b) > runBytes {
+		buf, ok := buffers.Get().(*[]byte)
+		if !ok {
+			buf = new(make([]byte, 0, runBytes))
+		}
+		l.runs = append(l.runs, run{buf: buf, size: len(b)})
+		last++
+	}
+	r := &l.runs[last]
+	*r.buf = append(*r.buf, b...)
+	r.closed = len(b) < r.size
+	l.bytes += len(b)
+}
+
+// take takes what may leave in one moment.
+func (l *line) take() []run {
+	n, bytes := 0, 0
+	for n < len(l.runs) && (n == 0 || bytes+len(*l.runs[n].buf) <= burstBytes) {
+		bytes += len(*l.runs[n].buf)
+		n++
+	}
+	taken := l.runs[:n:n]
+	if l.runs = l.runs[n:]; len(l.runs) == 0 {
+		l.runs = nil
+	}
+	l.bytes -= bytes
+	return taken
+}
+
+// run sends, moment by moment, as long as there are lines.
+func (c *burstConn) run() {
+	defer close(c.ended)
+	tick := time.NewTimer(0)
+	defer tick.Stop()
 	for {
 		select {
-		case <-c.done:
+		case <-c.awake:
+		case <-c.closing:
 			return
-		case <-c.wake:
 		}
-		for {
-			time.Sleep(burstTick)
-			c.mu.Lock()
-			order := c.order
-			c.order = nil
-			type out struct{ p *burst; rs []run }
-			var outs []out
-			now := time.Now()
-			for _, p := range order {
-				p.sentAt = now
-				bytes, k := 0, 0
-				for k < len(p.runs) && (k == 0 || bytes+len(p.runs[k].buf) <= burstCap) {
-					bytes += len(p.runs[k].buf)
-					k++
-				}
-				outs = append(outs, out{p, p.runs[:k:k]})
-				p.runs = p.runs[k:]
-				if len(p.runs) == 0 {
-					p.runs = nil
-					p.queued = false
-				} else {
-					c.order = append(c.order, p)
-				}
-			}
-			more := len(c.order) > 0
-			c.mu.Unlock()
-			for _, o := range outs {
-				for _, r := range o.rs {
-					c.seg.send(c.UDPConn, r.buf, r.size, o.p.to)
-					Calls++
-					Datagrams += int64(r.n)
-				}
-			}
-			if !more && len(order) == 0 {
-				break
+		for more := true; more; {
+			tick.Reset(burstEvery)
+			select {
+			case <-tick.C:
+				more = c.moment()
+			case <-c.closing:
+				return
 			}
 		}
+	}
+}
+
+// moment sends what is due on every line and forgets lines that are quiet. It says
+// whether there are lines left.
+func (c *burstConn) moment() bool {
+	type due struct {
+		to   netip.AddrPort
+		runs []run
+	}
+	c.mu.Lock()
+	all := make([]due, 0, len(c.lines))
+	for to, l := range c.lines {
+		if len(l.runs) == 0 {
+			delete(c.lines, to)
+			continue
+		}
+		all = append(all, due{to, l.take()})
+	}
+	left := len(c.lines) > 0
+	c.mu.Unlock()
+	for _, d := range all {
+		for _, r := range d.runs {
+			c.send(r, d.to)
+			*r.buf = (*r.buf)[:0]
+			c.buffers.Put(r.buf)
+		}
+	}
+	return left
+}
+
+// send sends a run in one call if it can, otherwise one by one.
+func (c *burstConn) send(r run, to netip.AddrPort) {
+	b := *r.buf
+	if len(b) > r.size && c.segments.send(c.UDPConn, b, r.size, to) {
+		return
+	}
+	for len(b) > 0 {
+		n := min(r.size, len(b))
+		_, _ = c.WriteToUDPAddrPort(b[:n], to) // lost, as datagrams may be
+		b = b[n:]
 	}
 }

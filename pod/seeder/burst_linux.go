@@ -1,30 +1,40 @@
 package seeder
 
 import (
+	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
-	"encoding/binary"
+	"sync/atomic"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-type segmenter struct{ }
+// segmenter sends datagrams of one length in one system call.
+type segmenter struct{ refused atomic.Bool }
 
-func (segmenter) send(c *net.UDPConn, b []byte, size int, to netip.AddrPort) {
-	if len(b) <= size || burstMode == "nogso" {
-		for len(b) > 0 {
-			n := min(size, len(b))
-			c.WriteToUDPAddrPort(b[:n], to)
-			b = b[n:]
-		}
-		return
+// send sends b in datagrams of size bytes, the last may be shorter. It is false
+// where the system did not take them so.
+func (s *segmenter) send(c *net.UDPConn, b []byte, size int, to netip.AddrPort) bool {
+	if s.refused.Load() {
+		return false
 	}
-	oob := make([]byte, unix.CmsgSpace(2))
-	binary.NativeEndian.PutUint64(oob, uint64(unix.CmsgLen(2)))
-	binary.NativeEndian.PutUint32(oob[8:], unix.SOL_UDP)
-	binary.NativeEndian.PutUint32(oob[12:], unix.UDP_SEGMENT)
-	binary.NativeEndian.PutUint16(oob[16:], uint16(size))
-	if _, _, err := c.WriteMsgUDPAddrPort(b, oob, to); err != nil {
-		panic(err)
+	_, _, err := c.WriteMsgUDPAddrPort(b, segmentSize(uint16(size)), to)
+	// A network card that cannot compute checksums says EIO and will not learn.
+	// Other errors are of this way: datagrams may be too long for it.
+	if errors.Is(err, unix.EIO) {
+		s.refused.Store(true)
 	}
+	return err == nil
+}
+
+// segmentSize is the control message UDP_SEGMENT.
+func segmentSize(size uint16) []byte {
+	b := make([]byte, unix.CmsgSpace(2))
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
+	h.Level, h.Type = unix.SOL_UDP, unix.UDP_SEGMENT
+	h.SetLen(unix.CmsgLen(2))
+	binary.NativeEndian.PutUint16(b[unix.CmsgLen(0):], size)
+	return b
 }

@@ -223,3 +223,75 @@ func TestChromiumWebTorrent(t *testing.T) {
 	t.Logf("%+v, %.1f MB/s", got, float64(got.Length)/got.Done/1e3)
 	wait(t, "the peer to be gone with its page's client", func() bool { return s.Stats().WebRTCPeers == 0 })
 }
+
+// greeted is how a page's own RTCPeerConnection reached the seeder.
+type greeted struct {
+	Open      float64 // ms from the offer to the open channel
+	Protocol  string
+	Address   string
+	Handshake int // bytes of the seeder's first message
+}
+
+// greetInPage connects a page's own RTCPeerConnection: the offer goes at once, before
+// a candidate is known, in a request of its own. Of the answer's candidates those
+// are kept that match the JavaScript expression keep.
+func greetInPage(t testing.TB, ctx context.Context, h magnet.InfoHash, keep string) greeted {
+	t.Helper()
+	return evaluate[greeted](t, ctx, `
+		const pc = new RTCPeerConnection()
+		const channel = pc.createDataChannel(Math.random().toString(36))
+		channel.binaryType = 'arraybuffer'
+		const first = new Promise(r => { channel.onmessage = e => r(e.data.byteLength) })
+		const begin = performance.now()
+		await pc.setLocalDescription(await pc.createOffer())
+		if (pc.localDescription.sdp.includes('a=candidate')) throw new Error('the offer waited for candidates')
+		const res = await fetch('/tracker/offer?id=' + Math.random() + '&h=`+h.String()+`', {method: 'POST', body: JSON.stringify({SDP: pc.localDescription.sdp})})
+		if (!res.ok) throw new Error(await res.text())
+		let {sdp} = await res.json()
+		const keep = `+keep+`
+		sdp = sdp.split('\r\n').filter(l => !l.startsWith('a=candidate') || keep.test(l)).join('\r\n')
+		await pc.setRemoteDescription({type: 'answer', sdp})
+		await new Promise((resolve, reject) => {
+			channel.onopen = resolve
+			channel.onclose = () => reject(new Error('closed'))
+			setTimeout(() => reject(new Error('the channel does not open; answer: ' + sdp)), 20000)
+		})
+		const Open = performance.now() - begin
+		const stats = await pc.getStats()
+		let remote = {}
+		stats.forEach(s => { if (s.type === 'candidate-pair' && s.nominated && s.state === 'succeeded') remote = stats.get(s.remoteCandidateId) })
+		const Handshake = await first
+		pc.close()
+		return {Open, Protocol: remote.protocol ?? '', Address: remote.address ?? '', Handshake}`)
+}
+
+// A browser reaches us over UDP and, where none gets through, over TCP: on
+// loopback, and on the machine's addresses when all are bound.
+func TestChromiumReachesEveryAddress(t *testing.T) {
+	files := &shelf{}
+	b := files.add(t, 1<<20)
+	for _, listen := range []string{"127.0.0.1:0", ":0"} {
+		t.Run(listen, func(t *testing.T) {
+			s := start(t, Config{RTCListen: listen}, files)
+			ctx := chromium(t, newSite(t, s).URL)
+			tries := map[string][3]string{ // what is kept of the answer, protocol, address
+				"all":             {"/./", "udp", ""},
+				"udp on loopback": {"/ udp .* 127\\.0\\.0\\.1 /", "udp", "127.0.0.1"},
+				"tcp on loopback": {"/ tcp .* 127\\.0\\.0\\.1 /", "tcp", "127.0.0.1"},
+			}
+			if listen == ":0" {
+				ip := outside(t).String()
+				tries["udp outside"] = [3]string{"/ udp .* " + strings.ReplaceAll(ip, ".", "\\.") + " /", "udp", ip}
+				tries["tcp outside"] = [3]string{"/ tcp .* " + strings.ReplaceAll(ip, ".", "\\.") + " /", "tcp", ip}
+			}
+			for what, try := range tries {
+				got := greetInPage(t, ctx, b.torrent.InfoHash, try[0])
+				t.Logf("%s: open after %.0f ms, %s %s", what, got.Open, got.Protocol, got.Address)
+				if got.Protocol != try[1] || try[2] != "" && got.Address != try[2] || got.Handshake != wire.HandshakeLength {
+					t.Errorf("%s: %+v", what, got)
+				}
+			}
+			wait(t, "the peers to be gone", func() bool { return s.Stats().WebRTCPeers == 0 })
+		})
+	}
+}

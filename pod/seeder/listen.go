@@ -14,7 +14,7 @@ import (
 // rtcListener holds the sockets of WebRTC: one UDP socket an address, because an
 // answer must leave from the address that was asked, and TCP, all on one port.
 type rtcListener struct {
-	udp        []net.PacketConn
+	udp        []*net.UDPConn
 	tcp        net.Listener
 	port       uint16
 	ips        []netip.Addr // bound, one for each of udp
@@ -113,7 +113,7 @@ func bindRTC(ips []netip.Addr, tcpHost string, port int) (*rtcListener, error) {
 			return nil, fmt.Errorf("listen on UDP: %w", err)
 		}
 		port = c.LocalAddr().(*net.UDPAddr).Port
-		l.udp = append(l.udp, newBurstConn(c))
+		l.udp = append(l.udp, c)
 		l.ips = append(l.ips, ip)
 	}
 	if len(l.udp) == 0 {

@@ -17,6 +17,7 @@ import (
 	bt "github.com/anacrolix/torrent"
 	"github.com/anacrolix/torrent/metainfo"
 	"github.com/anacrolix/torrent/storage"
+	"github.com/anacrolix/utp"
 	"golang.org/x/time/rate"
 )
 
@@ -26,16 +27,10 @@ import (
 type native struct {
 	port uint16
 	tcp  net.Listener
-	utp  utpListener
+	utp  *utp.Socket
 
 	mu     sync.Mutex
 	client *bt.Client // nil before start and after stop
-}
-
-// utpListener is what bt.NewUtpSocket gives.
-type utpListener interface {
-	bt.Listener
-	Close() error
 }
 
 // nativeTorrent is a torrent that is open in the client. It has one of its swarm's
@@ -65,8 +60,8 @@ func bindNative(host, port string) (*native, error) {
 		return nil, fmt.Errorf("listen on TCP: %w", err)
 	}
 	n := &native{tcp: tcp, port: uint16(tcp.Addr().(*net.TCPAddr).Port)}
-	var config bt.ClientConfig
-	if n.utp, err = bt.NewUtpSocket("udp", net.JoinHostPort(host, strconv.Itoa(int(n.port))), nil, config.Logger); err != nil {
+	// Not bt.NewUtpSocket: with cgo that is libutp, from which transmission gets nothing.
+	if n.utp, err = utp.NewSocket("udp", net.JoinHostPort(host, strconv.Itoa(int(n.port)))); err != nil {
 		_ = tcp.Close()
 		return nil, fmt.Errorf("listen on uTP: %w", err)
 	}
@@ -102,7 +97,7 @@ func (n *native) start(s *Seeder) error {
 	n.client = client
 	n.mu.Unlock()
 	client.AddListener(&guardedListener{n.tcp, s.admitNative})
-	client.AddListener(&guardedListener{utpAsListener{n.utp}, s.admitNative})
+	client.AddListener(&guardedListener{n.utp, s.admitNative})
 	return nil
 }
 
@@ -229,9 +224,6 @@ func (c *nativeConn) Close() error {
 	c.leave()
 	return c.Conn.Close()
 }
-
-// utpAsListener makes a net.Listener of a uTP socket.
-type utpAsListener struct{ utpListener }
 
 // noStorage is the client's default: every torrent brings its own.
 type noStorage struct{}

@@ -23,6 +23,7 @@ type rtcEngine struct {
 	api        *webrtc.API
 	config     webrtc.Configuration
 	udp        ice.UDPMux
+	sockets    []*burstConn // under udp
 	tcp        ice.TCPMux
 	candidates []string // lines of an answer
 }
@@ -64,13 +65,14 @@ func newEngine(l *rtcListener) (*rtcEngine, error) {
 	}
 
 	silent := silence{}
-	muxes := make([]ice.UDPMux, len(l.udp))
+	sockets, muxes := make([]*burstConn, len(l.udp)), make([]ice.UDPMux, len(l.udp))
 	for i, c := range l.udp {
-		muxes[i] = ice.NewUDPMuxDefault(ice.UDPMuxParams{Logger: silent, UDPConn: c, Net: network})
+		sockets[i] = newBurstConn(c)
+		muxes[i] = ice.NewUDPMuxDefault(ice.UDPMuxParams{Logger: silent, UDPConn: sockets[i], Net: network})
 	}
 	e := &rtcEngine{
 		config: webrtc.Configuration{Certificates: []webrtc.Certificate{*certificate}},
-		udp:    ice.NewMultiUDPMuxDefault(muxes...),
+		udp:    ice.NewMultiUDPMuxDefault(muxes...), sockets: sockets,
 		tcp: ice.NewTCPMuxDefault(ice.TCPMuxParams{
 			Listener: l.tcp, Logger: silent, ReadBufferSize: tcpReadBuffer, WriteBufferSize: tcpWriteBuffer,
 			FirstStunBindTimeout: tcpFirstBinding, AliveDurationForConnFromStun: tcpFirstBinding,
@@ -96,10 +98,14 @@ func newEngine(l *rtcListener) (*rtcEngine, error) {
 	return e, nil
 }
 
-// close frees the ports and waits for the connections over TCP.
+// close frees the ports and waits for those who use them.
 func (e *rtcEngine) close() {
 	_ = e.udp.Close()
 	_ = e.tcp.Close()
+	for _, c := range e.sockets {
+		_ = c.Close()
+		<-c.ended
+	}
 }
 
 // maxCandidates of an offer are used: more would make the pod send checks to

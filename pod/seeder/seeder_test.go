@@ -125,8 +125,13 @@ func TestHousehold(t *testing.T) {
 		from  string
 		taken bool
 	}{
-		{"192.0.2.1", true}, {"192.0.2.1", false}, {"::ffff:192.0.2.1", false}, {"192.0.2.2", true},
-		{"2001:db8:0:1::1", true}, {"2001:db8:0:1:ffff::2", false}, {"2001:db8:0:2::1", true},
+		{"192.0.2.1", true},
+		{"192.0.2.1", false},
+		{"::ffff:192.0.2.1", false},
+		{"192.0.2.2", true},
+		{"2001:db8:0:1::1", true},
+		{"2001:db8:0:1:ffff::2", false},
+		{"2001:db8:0:2::1", true},
 	} {
 		if err := s.take(netip.MustParseAddr(c.from)); (err == nil) != c.taken {
 			t.Errorf("%s: %v", c.from, err)
