@@ -171,6 +171,27 @@ func (p *Page) Size(width, height int64) error {
 	return p.Do(10*time.Second, chromedp.EmulateViewport(width, height))
 }
 
+// OnNewDocument runs a script in each document of the tab before its own scripts.
+func (p *Page) OnNewDocument(script string) error {
+	_, err := chromedp.Call(p.Ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
+	return err
+}
+
+// Throttle makes the tab's network slow, WebRTC too.
+func (p *Page) Throttle(bytesPerSecond float64, latency time.Duration) error {
+	return p.network(&network.Conditions{Latency: float64(latency.Milliseconds()), DownloadThroughput: bytesPerSecond, UploadThroughput: bytesPerSecond})
+}
+
+// Offline takes the tab off the network, or back.
+func (p *Page) Offline(off bool) error {
+	return p.network(&network.Conditions{Offline: off, DownloadThroughput: -1, UploadThroughput: -1})
+}
+
+func (p *Page) network(c *network.Conditions) error {
+	_, err := chromedp.Call(p.Ctx, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{MatchedNetworkConditions: []*network.Conditions{c}})
+	return err
+}
+
 // Eval evaluates an expression, waits for it where it is a promise, and gives its
 // value.
 func Eval[T any](p *Page, expression string) (T, error) {

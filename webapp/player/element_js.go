@@ -3,10 +3,7 @@ package player
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
 	"strings"
 	"sync"
 	"syscall/js"
@@ -256,19 +253,7 @@ func untilMetainfo(ctx context.Context, v api.Video) (*torrent.Torrent, error) {
 
 // metainfo fetches the .torrent of v.
 func metainfo(ctx context.Context, v api.Video) (*torrent.Torrent, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, origin()+path(v.TorrentURL), nil)
-	if err != nil {
-		return nil, fmt.Errorf("make request: %w", err)
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return nil, errors.New(res.Status)
-	}
-	b, err := io.ReadAll(io.LimitReader(res.Body, torrent.MaxMetainfo+1))
+	b, err := api.Fetch(ctx, origin()+path(v.TorrentURL), torrent.MaxMetainfo)
 	if err != nil {
 		return nil, err
 	}
