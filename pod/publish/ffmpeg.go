@@ -44,12 +44,12 @@ func (p *Publisher) still(ctx context.Context, path, mime string, at time.Durati
 	cmd.WaitDelay = time.Second
 	cmd.Env = []string{"HOME=/nonexistent", "LC_ALL=C"}
 	if err := runLimited(cmd, stillMemory); err != nil {
-		return nil, fmt.Errorf("ffmpeg: %w: %s", err, messages.Bytes())
+		return nil, fmt.Errorf("ffmpeg: %w: %s", err, messages.buf.Bytes())
 	}
-	if out.Len() == 0 {
+	if out.buf.Len() == 0 {
 		return nil, errors.New("ffmpeg gave no picture")
 	}
-	return out.Bytes(), nil
+	return out.buf.Bytes(), nil
 }
 
 // runLimited runs cmd with limits on what it may use; it ends with the pod.
@@ -71,16 +71,17 @@ func runLimited(cmd *exec.Cmd, memory uint64) error {
 // errTooMuch ends a program that writes more than it should.
 var errTooMuch = errors.New("too much output")
 
-// limited keeps what is written, up to most bytes.
+// limited keeps what is written, up to most bytes. It is a Writer and nothing else:
+// bytes.Buffer's ReadFrom would go past the limit.
 type limited struct {
-	bytes.Buffer
+	buf  bytes.Buffer
 	most int
 }
 
 // Write implements io.Writer.
 func (l *limited) Write(p []byte) (int, error) {
-	if l.Len()+len(p) > l.most {
+	if l.buf.Len()+len(p) > l.most {
 		return 0, errTooMuch
 	}
-	return l.Buffer.Write(p)
+	return l.buf.Write(p)
 }

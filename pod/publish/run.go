@@ -15,6 +15,8 @@ const (
 	sweepEvery = time.Second
 	// sweepTime bounds one thing that is left to do.
 	sweepTime = 30 * time.Second
+	// maxWait is how long a sweep waits at most to try again what failed.
+	maxWait = time.Minute
 	// auditEvery is how often Run compares quotas and files with the catalogue.
 	auditEvery = time.Hour
 )
@@ -78,15 +80,21 @@ func (p *Publisher) due(ctx context.Context, u *upload, do func(context.Context,
 	}
 	ctx, cancel := context.WithTimeout(ctx, sweepTime)
 	defer cancel()
-	if err := do(ctx, u); err != nil && !api.Is(err, api.CodeUnsupported) {
-		p.log.Warn("an upload could not be brought forward; it is tried again", "video", u.id, "err", err)
+	err := do(ctx, u)
+	if err == nil || api.Is(err, api.CodeUnsupported) {
+		u.wait(0)
+		return
 	}
+	wait := u.wait(maxWait)
+	p.log.Warn("an upload could not be brought forward; it is tried again", "video", u.id, "wait", wait, "err", err)
 }
 
 // dueOf says what is to be done with an upload now: nil for most.
 func (p *Publisher) dueOf(u *upload) func(context.Context, *upload) error {
 	offset, _, listed, dropped := u.state()
 	switch {
+	case u.waits():
+		return nil
 	case dropped:
 		return p.clear
 	case !listed.IsZero():

@@ -62,8 +62,10 @@ type upload struct {
 	details  details
 	offset   int64
 	lastByte time.Time
-	listed   time.Time // when it became a video; zero before
-	dropped  bool      // it is no use; what it holds goes as soon as it can
+	listed   time.Time     // when it became a video; zero before
+	dropped  bool          // it is no use; what it holds goes as soon as it can
+	pause    time.Duration // of sweeps, since something failed
+	paused   time.Time     // until then
 
 	// Of whoever has the turn.
 	seal   *sealed
@@ -260,4 +262,21 @@ func (u *upload) noteThumbnail(hash string) error {
 	d := u.details
 	d.Thumbnail = hash
 	return u.putDetails(d)
+}
+
+// wait has sweeps pass over the upload for a while, longer each time up to most;
+// 0 ends that.
+func (u *upload) wait(most time.Duration) time.Duration {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.pause = min(max(2*u.pause, sweepEvery), most)
+	u.paused = time.Now().Add(u.pause)
+	return u.pause
+}
+
+// waits says whether sweeps pass over the upload.
+func (u *upload) waits() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return time.Now().Before(u.paused)
 }
