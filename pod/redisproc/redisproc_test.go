@@ -262,6 +262,20 @@ func TestTwoPodsOneDirectory(t *testing.T) {
 	dial(t, p.Addr()).must(t, "+OK", "SET k v")
 }
 
+// TestLeftOverServer: where a server outlives its pod all the same, no second one
+// writes its file.
+func TestLeftOverServer(t *testing.T) {
+	p := start(t, t.TempDir())
+	_ = p.lock.Close() // as when the pod is gone
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := Start(ctx, p.dir, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "locked") {
+		t.Fatalf("Start beside a server that is left: %v", err)
+	}
+	_ = p.Close()
+	start(t, p.dir)
+}
+
 func TestNotInstalled(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	_, err := Start(t.Context(), t.TempDir(), slog.New(slog.DiscardHandler))

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"path/filepath"
@@ -11,16 +12,19 @@ import (
 	"time"
 
 	"kinopod/pod/accounts"
+	"kinopod/pod/catalog"
 	"kinopod/pod/catalog/catalogtest"
 	"kinopod/shared/video"
 )
 
-// forgetful stands between the store and Redis and, when told to, loses the answer
-// to the next script: Redis has done it, and the connection breaks.
+// forgetful stands between the store and Redis. When told to, it loses the answer to
+// the next script: Redis has done it, and the connection breaks. Or it lets something
+// else happen just before the next script.
 type forgetful struct {
-	where string
-	lose  atomic.Bool
-	lost  atomic.Int64
+	where  string
+	lose   atomic.Bool
+	lost   atomic.Int64
+	before atomic.Pointer[func()]
 }
 
 func newForgetful(t *testing.T, redis string) *forgetful {
@@ -73,9 +77,14 @@ func (f *forgetful) serve(c net.Conn, redis string) {
 		if err != nil {
 			break
 		}
-		if bytes.Contains(b[:n], []byte("evalsha")) && f.lose.CompareAndSwap(true, false) {
-			f.lost.Add(1)
-			silent.Store(true)
+		if bytes.Contains(b[:n], []byte("evalsha")) {
+			if happen := f.before.Swap(nil); happen != nil {
+				(*happen)()
+			}
+			if f.lose.CompareAndSwap(true, false) {
+				f.lost.Add(1)
+				silent.Store(true)
+			}
 		}
 		if _, err := s.Write(b[:n]); err != nil && err != io.EOF {
 			break
@@ -158,5 +167,77 @@ func TestAnswerIsLost(t *testing.T) {
 	}
 	if n, err := db.CountUsers(ctx); n != 1 || err != nil {
 		t.Errorf("%d users, %v", n, err)
+	}
+}
+
+// TestInTheLastMoment lets others change what a transaction was made from, between
+// its reading and its writing.
+func TestInTheLastMoment(t *testing.T) {
+	s := startServer(t)
+	other := open(t, s.socket())
+	f := newForgetful(t, s.socket())
+	db := open(t, f.where)
+	ctx := t.Context()
+	meanwhile := func(happen func() error) {
+		before := func() {
+			if err := happen(); err != nil {
+				t.Error(err)
+			}
+		}
+		f.before.Store(&before)
+	}
+	u := accounts.User{Name: "anna", Password: "old", Created: at}
+	if err := other.CreateUser(ctx, u, accounts.Grant{}); err != nil {
+		t.Fatal(err)
+	}
+	session := accounts.Session{ID: accounts.TokenHash{2}, User: "anna", Created: at, LastSeen: at, Expires: time.Now().Add(time.Hour)}
+
+	meanwhile(func() error { return other.SetPassword(ctx, "anna", "old", "new", accounts.TokenHash{}) })
+	if err := db.CreateSession(ctx, session, "old"); !errors.Is(err, accounts.ErrChanged) {
+		t.Errorf("a session of a password that was changed: %v", err)
+	}
+
+	if err := other.CreateSession(ctx, session, "new"); err != nil {
+		t.Fatal(err)
+	}
+	meanwhile(func() error { return other.EndSession(ctx, "anna", session.ID) })
+	session.Expires = session.Expires.Add(time.Hour)
+	if err := db.TouchSession(ctx, session); err != nil {
+		t.Error(err)
+	}
+	if _, err := db.Session(ctx, session.ID); !errors.Is(err, accounts.ErrNotFound) {
+		t.Errorf("a session touched while it ended: %v", err)
+	}
+
+	v := catalogtest.NewVideo(1)
+	meanwhile(func() error {
+		_, err := other.Add(ctx, v)
+		if err == nil {
+			_, err = other.Withdraw(ctx, v.ID, anyone)
+		}
+		return err
+	})
+	if added, err := db.Add(ctx, v); added || !errors.Is(err, catalog.ErrWithdrawn) {
+		t.Errorf("a video withdrawn while it is added: %v, %v", added, err)
+	}
+
+	// The other video of a file goes while the first is withdrawn: nobody has it now.
+	a, b := catalogtest.NewVideo(2), catalogtest.NewVideo(3)
+	b.Renditions = a.Renditions
+	for _, v := range []video.Video{a, b} {
+		if _, err := other.Add(ctx, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	meanwhile(func() error { _, err := other.Withdraw(ctx, b.ID, anyone); return err })
+	if _, err := db.Withdraw(ctx, a.ID, anyone); err != nil {
+		t.Error(err)
+	}
+	if files, err := db.Withdrawn(ctx); err != nil || len(files) != 4 {
+		t.Errorf("%d files to delete, %v; want all 4", len(files), err)
+	}
+	check(t, db)
+	if f.before.Load() != nil {
+		t.Error("not everything happened")
 	}
 }
