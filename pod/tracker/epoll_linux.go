@@ -28,7 +28,7 @@ type epoll struct {
 
 // Sizes of one turn: more events a turn means fewer, larger writes.
 const (
-	epollEvents = 512
+	epollEvents = 4096
 	epollRead   = 64 << 10
 )
 
