@@ -13,6 +13,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -20,6 +21,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/andybalholm/brotli"
@@ -51,13 +54,13 @@ const (
 var inputs = []string{"go.mod", "go.sum", "shared", "webapp", "build/bundle"}
 
 func run(ctx context.Context, out io.Writer, quality int) error {
-	root, err := goOutput(ctx, ".", "env", "GOMOD")
+	root, err := findRoot()
 	if err != nil {
 		return err
 	}
-	b := builder{root: filepath.Dir(root), quality: quality}
+	b := builder{root: root, quality: quality}
 	b.old, _ = bundle.ReadInfo(os.DirFS(filepath.Join(b.root, outDir))) // none, or of no use: it is built
-	stamp, err := b.stamp(ctx)
+	stamp, err := b.stamp()
 	if err != nil {
 		return err
 	}
@@ -76,6 +79,24 @@ func run(ctx context.Context, out io.Writer, quality int) error {
 	return report(out, info)
 }
 
+// findRoot gives the folder of go.mod, at or above where the command runs.
+func findRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("find go.mod: %w", err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return "", errors.New("there is no go.mod here or above")
+		}
+		dir = up
+	}
+}
+
 type builder struct {
 	root    string // of the repository
 	quality int
@@ -83,13 +104,9 @@ type builder struct {
 }
 
 // stamp is a hash over what the app is built from.
-func (b *builder) stamp(ctx context.Context) (string, error) {
+func (b *builder) stamp() (string, error) {
 	sum := sha256.New()
-	version, err := goOutput(ctx, b.root, "env", "GOVERSION")
-	if err != nil {
-		return "", err
-	}
-	fmt.Fprintln(sum, version, b.quality)
+	fmt.Fprintln(sum, runtime.Version(), b.quality) // the go command that runs this compiles the app too
 	for _, input := range inputs {
 		err := filepath.WalkDir(filepath.Join(b.root, input), func(path string, e os.DirEntry, err error) error {
 			if err != nil || e.IsDir() || !isInput(path) {
@@ -164,8 +181,12 @@ func (b *builder) compile(ctx context.Context) (wasm, support []byte, err error)
 		return nil, nil, fmt.Errorf("make temporary folder: %w", err)
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // what stays is in the system's temporary folder
+	lean, err := b.leanFlags(ctx, dir)
+	if err != nil {
+		return nil, nil, err
+	}
 	file := filepath.Join(dir, "app.wasm")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-w", "-o", file, command)
+	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"build", "-trimpath", "-ldflags=-w", "-o", file}, lean, []string{command})...)
 	cmd.Dir, cmd.Stderr = b.root, os.Stderr
 	cmd.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm", "CGO_ENABLED=0")
 	if err := cmd.Run(); err != nil {

@@ -179,23 +179,22 @@ func functionNames(content []byte) (map[int]string, error) {
 	return names, nil
 }
 
-// group names what a function belongs to: a module, or a part of the standard library.
+// group names what a function belongs to: a package of ours, a module, or a part of the
+// standard library. The linker writes names with _ for what is neither letter nor digit,
+// but for the dots between their parts.
 func group(function string) string {
-	path := function
-	if i := strings.IndexByte(path, '('); i >= 0 {
-		path = path[:i]
+	known := [][2]string{
+		{"kinopod_webapp_page", "kinopod/webapp/page"}, {"kinopod_webapp_upload", "kinopod/webapp/upload"},
+		{"kinopod_webapp_swarm", "kinopod/webapp/swarm"}, {"kinopod_", "the rest of kinopod"},
+		{"github.com_maxence_charriere_go_app", "go-app"}, {"github.com_anacrolix", "anacrolix/torrent"},
+		{"encoding_json", "encoding/json"}, {"net_http", "net/http"}, {"crypto", "crypto"}, {"runtime", "runtime"}, {"reflect", "reflect"},
+		{"regexp", "regexp"}, {"log_slog", "log/slog"}, {"math_big", "math/big"}, {"time.", "time"}, {"fmt.", "fmt"}, {"slices.", "slices"},
+		{"github.com_", "other modules"}, {"golang.org_", "other modules"}, {"lukechampine", "other modules"},
 	}
-	if i := strings.IndexByte(path, '['); i >= 0 { // arguments of a generic function
-		path = path[:i]
-	}
-	for _, known := range []string{"kinopod/webapp/", "kinopod/shared", "github.com/maxence-charriere/go-app", "github.com/anacrolix/", "encoding/json", "net/http", "crypto", "runtime", "reflect"} {
-		if strings.HasPrefix(path, known) || strings.HasPrefix(path, "vendor/"+known) || strings.HasPrefix(path, "go:struct."+known) {
-			return strings.Trim(known, "/.")
+	for _, k := range known {
+		if strings.HasPrefix(function, k[0]) {
+			return k[1]
 		}
-	}
-	if first, rest, ok := strings.Cut(path, "/"); ok && strings.Contains(first, ".") {
-		second, _, _ := strings.Cut(rest, "/")
-		return first + "/" + second
 	}
 	return "the rest of the standard library"
 }
