@@ -88,14 +88,21 @@ func options(where string) (*redis.Options, error) {
 }
 
 func (db *DB) waitReady(ctx context.Context) error {
+	var why error
 	for {
 		err := db.Ping(ctx)
-		if err == nil || ctx.Err() != nil || !api.Is(err, api.CodeUnavailable) {
-			return err
+		switch {
+		case err == nil:
+			return nil
+		case why == nil || ctx.Err() == nil: // the end of ctx says less than what was before
+			why = err
+		}
+		if ctx.Err() != nil || !api.Is(err, api.CodeUnavailable) {
+			return why
 		}
 		select {
 		case <-ctx.Done():
-			return err
+			return why
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

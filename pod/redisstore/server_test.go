@@ -2,6 +2,8 @@ package redisstore
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -21,7 +23,25 @@ import (
 	"kinopod/pod/catalog/catalogtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain makes the one certificate that this process trusts: roots are read once.
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "redis")
+	if err == nil {
+		err = errors.Join(writeCertificate(dir), os.Setenv("SSL_CERT_FILE", filepath.Join(dir, certFile)), os.Setenv("SSL_CERT_DIR", dir))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	trusted = dir
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(dir)
+		os.Exit(code)
+	}))
+}
+
+// trusted is the directory of the certificate that TestMain made.
+var trusted string
 
 // server is a real redis-server that a test can stop, freeze and kill.
 type server struct {
