@@ -41,6 +41,7 @@ type path struct {
 	listen func(net.Listener) net.Listener
 	dial   func(net.Conn) net.Conn
 	stream bool // a goroutine reads
+	bell   bool // and there is no other way
 }
 
 // plain is where Linux has epoll.
@@ -52,7 +53,7 @@ func paths(t testing.TB) []path {
 	return []path{
 		plain,
 		{
-			name: "stream", stream: true, dial: plain.dial,
+			name: "stream", stream: true, bell: true, dial: plain.dial,
 			listen: func(l net.Listener) net.Listener { return hidden{l} },
 		},
 		{
@@ -103,8 +104,9 @@ func start(t testing.TB, p path, cfg Config, seeder Seeder) *world {
 	t.Helper()
 	cfg.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	tracker := New(cfg, seeder)
-	if _, isBell := tracker.loop.poller.(*bell); isBell && !p.stream {
-		t.Log("this system has no poller: every connection has goroutines")
+	if p.bell {
+		tracker.loop.poller.close()
+		tracker.loop.poller = newBell()
 	}
 	app := fiber.New(fiber.Config{
 		DisableStartupMessage: true, ReadTimeout: 2 * time.Second, IdleTimeout: patience, StreamRequestBody: true, BodyLimit: 1 << 20,

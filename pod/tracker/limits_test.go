@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -202,6 +203,43 @@ func TestSlowReader(t *testing.T) {
 	})
 }
 
+// A reader that rests a while misses nothing.
+func TestReaderThatRests(t *testing.T) {
+	everyPath(t, func(t *testing.T, p path) {
+		h := hash("film")
+		w := start(t, p, Config{Serves: serving(h), Limits: Limits{Queue: 4 << 20}}, nil)
+		rests, fast := w.dial(), w.dial()
+		rests.announce(h, nil)
+		queued := func() (n int) {
+			w.tracker.loop.do(func() {
+				for _, bucket := range w.tracker.loop.buckets {
+					for _, c := range bucket {
+						if c.blocked {
+							n = len(c.out) - c.sent
+						}
+					}
+				}
+			})
+			return n
+		}
+		var sent []announce.OfferID
+		for queued() < 1<<20 {
+			fast.announce(h, func(a *announce.Announce) {
+				offers(1)(a)
+				a.Left = new(int64)
+				a.Offers[0].Offer.SDP = strings.Repeat("x", 8000)
+				sent = append(sent, a.Offers[0].OfferID)
+			})
+		}
+		for i, id := range sent {
+			if m := rests.offer(); *m.OfferID != id || len(m.Offer.SDP) != 8000 {
+				t.Fatalf("offer %d of %d is another one", i, len(sent))
+			}
+		}
+		rests.announce(h, nil)
+	})
+}
+
 func TestQuietConnections(t *testing.T) {
 	everyPath(t, func(t *testing.T, p path) {
 		h := hash("film")
@@ -256,14 +294,16 @@ func TestGhostOfAPeerID(t *testing.T) {
 
 func TestDrop(t *testing.T) {
 	everyPath(t, func(t *testing.T, p path) {
-		var mu sync.Mutex
-		there := true
-		serves := func(magnet.InfoHash) bool { mu.Lock(); defer mu.Unlock(); return there }
-		set := func(yes bool) { mu.Lock(); defer mu.Unlock(); there = yes }
+		var there atomic.Bool
+		there.Store(true)
 		h := hash("film")
-		w := start(t, p, Config{Open: true, Serves: serves}, &fakeSeeder{})
+		serves := func(magnet.InfoHash) bool { return there.Load() }
+		w := start(t, p, Config{Open: true, Serves: serves, Limits: Limits{Ping: time.Second}}, &fakeSeeder{})
 		a := w.dial()
 		a.announce(h, nil)
+		w.tracker.loop.do(func() {
+			w.tracker.loop.announceNative(native{hash: h, addr: netip.MustParseAddrPort("192.0.2.1:1000")})
+		})
 		w.tracker.Drop(h)
 		if m := a.failure(); m.InfoHash != announce.ID(h) {
 			t.Errorf("%+v", m)
@@ -273,14 +313,24 @@ func TestDrop(t *testing.T) {
 			if m := a.take("response", func(announce.Received) bool { return true }); m.Failure == "" {
 				t.Errorf("taken %s", when)
 			}
+			if s := w.tracker.Stats(); s.Swarms != 0 || s.Peers != 0 {
+				t.Errorf("%s: %+v", when, s)
+			}
 		}
 		refused("with the file still there")
-		set(false)
+		there.Store(false)
 		refused("without the file")
-		if s := w.tracker.Stats(); s.Swarms != 0 || s.Peers != 0 {
-			t.Errorf("%+v", s)
-		}
-		set(true)
+		there.Store(true)
+		a.announce(h, nil) // the file was put back
+
+		w.tracker.Drop(h) // nobody asks while the file is away
+		a.failure()
+		there.Store(false)
+		until(t, "the tracker sees that the file is gone", func() (gone bool) {
+			w.tracker.loop.do(func() { gone = w.tracker.loop.dropped[h].gone })
+			return gone
+		})
+		there.Store(true)
 		a.announce(h, nil)
 	})
 }
