@@ -94,12 +94,12 @@ func TestFramesAreReadByOthers(t *testing.T) {
 	for _, n := range []int{0, 1, 125, 126, 127, 65535, 65536, 70000} {
 		payload := bytes.Repeat([]byte("x"), n)
 		b := appendFrame([]byte("before"), opText, payload)
-		f, err := ws.ReadFrame(bytes.NewReader(b[len("before"):]))
+		f, err := readFrame(bytes.NewReader(b[len("before"):]))
 		if err != nil || !bytes.Equal(f.Payload, payload) || f.Header.OpCode != ws.OpText || !f.Header.Fin || f.Header.Masked || len(b)-6 != ws.HeaderSize(f.Header)+n {
 			t.Errorf("%d bytes: %+v, %v", n, f.Header, err)
 		}
 	}
-	f, err := ws.ReadFrame(bytes.NewReader(appendClose(nil, closure{closePolicy, string(make([]byte, 200))})))
+	f, err := readFrame(bytes.NewReader(appendClose(nil, closure{closePolicy, string(make([]byte, 200))})))
 	if code, _ := ws.ParseCloseFrameData(f.Payload); err != nil || code != closePolicy || len(f.Payload) > 125 {
 		t.Errorf("%+v, %v", f, err)
 	}

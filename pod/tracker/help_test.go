@@ -206,11 +206,24 @@ func (c *client) send(v any) {
 	}
 }
 
+// readFrame reads a frame of the tracker.
+func readFrame(r io.Reader) (f ws.Frame, err error) {
+	if f.Header, err = ws.ReadHeader(r); err != nil {
+		return f, err
+	}
+	if f.Header.Length > 1<<20 {
+		return f, errors.New("a frame of more than 1 MiB")
+	}
+	f.Payload = make([]byte, f.Header.Length)
+	_, err = io.ReadFull(r, f.Payload)
+	return f, err
+}
+
 // frame reads a frame; pings are answered on the way.
 func (c *client) frame(within time.Duration) (ws.Frame, error) {
 	c.nc.SetReadDeadline(time.Now().Add(within))
 	for {
-		f, err := ws.ReadFrame(c.rd)
+		f, err := readFrame(c.rd)
 		if err != nil || f.Header.OpCode != ws.OpPing {
 			return f, err
 		}

@@ -211,7 +211,7 @@ func TestFrames(t *testing.T) {
 			for _, f := range []ws.Frame{text, ping, middle, last} {
 				ws.WriteFrame(c.nc, ws.MaskFrame(f))
 			}
-			if f, err := ws.ReadFrame(c.rd); err != nil || f.Header.OpCode != ws.OpPong || string(f.Payload) != "still there?" {
+			if f, err := readFrame(c.rd); err != nil || f.Header.OpCode != ws.OpPong || string(f.Payload) != "still there?" {
 				t.Errorf("%v %q %v", f.Header, f.Payload, err)
 			}
 			c.response(h)

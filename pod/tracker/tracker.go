@@ -72,9 +72,18 @@ func (l Limits) withDefaults() Limits {
 		field *int
 		value int
 	}{
-		{&l.Message, announce.MaxMessage}, {&l.Offers, announce.MaxOffers}, {&l.Scrape, announce.MaxScrape},
-		{&l.SDP, announce.MaxSDP}, {&l.Torrents, 32}, {&l.Queue, 256 << 10}, {&l.Failures, 10}, {&l.Connections, 50_000},
-		{&l.Peers, 100}, {&l.PortsPerSwarm, 8}, {&l.SmallSwarm, 4}, {&l.SeederOffers, 64},
+		{&l.Message, announce.MaxMessage},
+		{&l.Offers, announce.MaxOffers},
+		{&l.Scrape, announce.MaxScrape},
+		{&l.SDP, announce.MaxSDP},
+		{&l.Torrents, 32},
+		{&l.Queue, 256 << 10},
+		{&l.Failures, 10},
+		{&l.Connections, 50_000},
+		{&l.Peers, 100},
+		{&l.PortsPerSwarm, 8},
+		{&l.SmallSwarm, 4},
+		{&l.SeederOffers, 64},
 	} {
 		if *f.field == 0 {
 			*f.field = f.value
