@@ -184,12 +184,26 @@ func functionNames(content []byte) (map[int]string, error) {
 // but for the dots between their parts.
 func group(function string) string {
 	known := [][2]string{
-		{"kinopod_webapp_page", "kinopod/webapp/page"}, {"kinopod_webapp_upload", "kinopod/webapp/upload"},
-		{"kinopod_webapp_swarm", "kinopod/webapp/swarm"}, {"kinopod_", "the rest of kinopod"},
-		{"github.com_maxence_charriere_go_app", "go-app"}, {"github.com_anacrolix", "anacrolix/torrent"},
-		{"encoding_json", "encoding/json"}, {"net_http", "net/http"}, {"crypto", "crypto"}, {"runtime", "runtime"}, {"reflect", "reflect"},
-		{"regexp", "regexp"}, {"log_slog", "log/slog"}, {"math_big", "math/big"}, {"time.", "time"}, {"fmt.", "fmt"}, {"slices.", "slices"},
-		{"github.com_", "other modules"}, {"golang.org_", "other modules"}, {"lukechampine", "other modules"},
+		{"kinopod_webapp_page", "kinopod/webapp/page"},
+		{"kinopod_webapp_upload", "kinopod/webapp/upload"},
+		{"kinopod_webapp_swarm", "kinopod/webapp/swarm"},
+		{"kinopod_", "the rest of kinopod"},
+		{"github.com_maxence_charriere_go_app", "go-app"},
+		{"github.com_anacrolix", "anacrolix/torrent"},
+		{"encoding_json", "encoding/json"},
+		{"net_http", "net/http"},
+		{"crypto", "crypto"},
+		{"runtime", "runtime"},
+		{"reflect", "reflect"},
+		{"regexp", "regexp"},
+		{"log_slog", "log/slog"},
+		{"math_big", "math/big"},
+		{"time.", "time"},
+		{"fmt.", "fmt"},
+		{"slices.", "slices"},
+		{"github.com_", "other modules"},
+		{"golang.org_", "other modules"},
+		{"lukechampine", "other modules"},
 	}
 	for _, k := range known {
 		if strings.HasPrefix(function, k[0]) {

@@ -23,7 +23,8 @@ type Info struct {
 	Raw     int64  `json:"raw"`     // bytes of the WebAssembly
 	Brotli  int64  `json:"brotli"`  // bytes of it compressed
 	Gzip    int64  `json:"gzip"`
-	Inputs  string `json:"inputs"` // hash of what it was built from; of use to the builder only
+	Quality int    `json:"quality"` // of brotli, 11 for what is given to people
+	Inputs  string `json:"inputs"`  // hash of what it was built from; of use to the builder only
 }
 
 // ErrNotBuilt is what Open wraps when the binary was made without the web app.

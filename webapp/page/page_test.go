@@ -1,0 +1,217 @@
+package page
+
+import (
+	"image/color"
+	"math"
+	"net/url"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"kinopod/webapp/swarm"
+)
+
+func TestFormat(t *testing.T) {
+	for n, want := range map[int64]string{-1: "0 B", 0: "0 B", 999: "999 B", 1000: "1.0 kB", 9_949: "9.9 kB", 9_960: "10 kB", 999_499: "999 kB", 999_500: "1.0 MB", 123_456_789: "123 MB", 1 << 62: "4612 PB"} {
+		if got := formatBytes(n); got != want {
+			t.Errorf("formatBytes(%d) = %q, want %q", n, got, want)
+		}
+	}
+	for s, want := range map[float64]string{0: "0:00", 0.4: "0:00", 59.6: "1:00", 754: "12:34", 3600: "1:00:00", 3723: "1:02:03", -5: "0:00", math.Inf(1): "0:00"} {
+		if got := formatDuration(s); got != want {
+			t.Errorf("formatDuration(%v) = %q, want %q", s, got, want)
+		}
+	}
+	for s, want := range map[float64]string{1: "1 second", 62: "1 minute 2 seconds", 1200: "20 minutes", 3600: "1 hour", 3723: "1 hour 2 minutes", 7260: "2 hours 1 minute"} {
+		if got := spokenDuration(s); got != want {
+			t.Errorf("spokenDuration(%v) = %q, want %q", s, got, want)
+		}
+	}
+	now := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	for d, want := range map[time.Duration]string{
+		-time.Hour: "just now", 30 * time.Second: "just now", time.Minute: "1 minute ago", 23 * time.Hour: "23 hours ago", 47 * time.Hour: "1 day ago",
+		40 * 24 * time.Hour: "1 month ago", 800 * 24 * time.Hour: "2 years ago",
+	} {
+		if got := formatAgo(now.Add(-d), now); got != want {
+			t.Errorf("formatAgo(%v) = %q, want %q", d, got, want)
+		}
+	}
+	if got := formatShare(1, 3); got != "33 %" {
+		t.Error(got)
+	}
+	if got := formatShare(1, 0); got != "0 %" {
+		t.Error(got)
+	}
+	if got := cut(strings.Repeat("ü", 300), 200); len([]rune(got)) != 200 || !strings.HasSuffix(got, "…") {
+		t.Error(got)
+	}
+}
+
+// Every byte comes from the pod that the page is of.
+func TestOwnPath(t *testing.T) {
+	for in, want := range map[string]string{
+		"https://pod.example/thumbnails/a.webp": "/thumbnails/a.webp", "/stream/aa/film%20one.mp4": "/stream/aa/film%20one.mp4", "http://user@x:9/a?b=c": "/a?b=c",
+		"": "", "javascript:alert(1)": "", "data:text/html,x": "", "https://pod.example": "", "//evil.example//x": "", "/%zz": "",
+	} {
+		if got := ownPath(in); got != want {
+			t.Errorf("ownPath(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestScreenFor(t *testing.T) {
+	for path, want := range map[string]any{
+		"/": &home{}, "/watch/" + strings.Repeat("1", 22): &watch{}, "/watch/" + strings.Repeat("1", 22) + "/x": &notFound{}, "/watch/x": &notFound{}, "/login": &login{},
+		"/account": &account{}, "/offline": &offline{}, "/offline/": &offline{}, "/login/x": &notFound{}, "/x": &notFound{}, "//": &notFound{},
+	} {
+		e := &Env{}
+		New(e, &url.URL{Path: "/"})
+		if got := screenFor(e, &url.URL{Path: path}); reflect.TypeOf(got) != reflect.TypeOf(want) {
+			t.Errorf("%s: %T, want %T", path, got, want)
+		}
+	}
+}
+
+func pieces(s string) (out []swarm.PieceState) {
+	for _, c := range s {
+		p := swarm.PieceState{}
+		switch c {
+		case 'w':
+			p = swarm.PieceState{Source: swarm.WebSeed, Have: true}
+		case 'p':
+			p = swarm.PieceState{Source: swarm.Pod, Have: true}
+		case 'v':
+			p = swarm.PieceState{Source: swarm.Viewer, Have: true}
+		case 'l':
+			p = swarm.PieceState{Source: swarm.Local, Have: true}
+		case 'f':
+			p.Fetching = true
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+func TestCells(t *testing.T) {
+	got := cellsOf(pieces("wwvvv.f.l"), 3)
+	want := []cell{
+		{first: 0, count: 3, source: swarm.WebSeed, have: 1}, {first: 3, count: 3, source: swarm.Viewer, have: 2.0 / 3},
+		{first: 6, count: 3, source: swarm.Local, have: 1.0 / 3, fetching: true},
+	}
+	if len(got) != len(want) {
+		t.Fatalf("%d cells: %+v", len(got), got)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Errorf("cell %d: %+v, want %+v", i, got[i], want[i])
+		}
+	}
+	if n := len(cellsOf(pieces("wvp"), 100)); n != 3 {
+		t.Errorf("%d cells for 3 pieces", n)
+	}
+	if cellsOf(nil, 10) != nil || cellsOf(pieces("w"), 0) != nil {
+		t.Error("cells of nothing")
+	}
+	for s, want := range map[string]string{"w": "Piece 1 of 9: from the web seed", "f": "Piece 1 of 9: on its way", ".": "Piece 1 of 9: not here yet", "vv": "Pieces 1–2 of 9: from other viewers", "v.": "Pieces 1–2 of 9: 50 % here, from other viewers"} {
+		if got := cellsOf(pieces(s), 1)[0].describe(9); got != want {
+			t.Errorf("%q: %q, want %q", s, got, want)
+		}
+	}
+}
+
+func TestPaintRow(t *testing.T) {
+	row := make([]byte, 4*10)
+	red, none := color.NRGBA{255, 0, 0, 255}, color.NRGBA{}
+	paintRow(row, 2, 1, func(i int) color.NRGBA { return [...]color.NRGBA{red, none}[i] })
+	for x := range 10 {
+		want := byte(0)
+		if x < 4 { // 5 pixels, the last of them a gap
+			want = 255
+		}
+		if row[4*x] != want || row[4*x+3] != want {
+			t.Errorf("pixel %d: %v", x, row[4*x:4*x+4])
+		}
+	}
+	paintRow(row, 20, 1, func(int) color.NRGBA { return red }) // more cells than pixels
+	for x := range 10 {
+		if row[4*x] != 255 {
+			t.Errorf("pixel %d is empty", x)
+		}
+	}
+}
+
+func TestGrid(t *testing.T) {
+	for _, n := range []int{1, 7, 466, 2000, 100_000} {
+		g := gridFor(n, 330, 96, 4, 12)
+		if g.columns*g.side > 330 || g.rows*g.side > 96 || g.side < 4 || g.side > 12 {
+			t.Errorf("%d: %+v", n, g)
+		}
+		if fits := g.columns * g.rows; fits < n && fits < 330/4*(96/4) {
+			t.Errorf("%d: %+v holds %d", n, g, fits)
+		}
+	}
+	var p palette
+	p.missing = color.NRGBA{1, 1, 1, 255}
+	p.source[swarm.WebSeed] = color.NRGBA{2, 2, 2, 255}
+	pixels := make([]byte, 4*8*4)
+	paintGrid(pixels, 8, grid{side: 4, columns: 2, rows: 1}, cellsOf(pieces("w."), 2), 1, &p)
+	if pixels[0] != 2 || pixels[4*4] != 1 || pixels[4*3+3] != 0 {
+		t.Errorf("%v", pixels[:32])
+	}
+	paintGrid(pixels, 8, grid{side: 4, columns: 2, rows: 1}, cellsOf(pieces("wwwwww"), 6), 1, &p) // does not fit: no panic
+}
+
+func TestApproach(t *testing.T) {
+	c, steps := color.NRGBA{}, 0
+	to := color.NRGBA{200, 100, 50, 255}
+	for there := false; !there; steps++ {
+		if c, there = approach(c, to, 0.2); steps > 100 {
+			t.Fatalf("does not arrive: %v", c)
+		}
+	}
+	if c != to || steps < 3 {
+		t.Errorf("%v after %d steps", c, steps)
+	}
+}
+
+func TestPalette(t *testing.T) {
+	p := readPalette(func(name string) string { return map[string]string{"--src-web": " #0102ff", "--accent": "#ffc857"}[name] })
+	if p.source[swarm.WebSeed] != (color.NRGBA{1, 2, 255, 255}) || p.accent != (color.NRGBA{255, 200, 87, 255}) || p.missing != (color.NRGBA{128, 128, 128, 255}) {
+		t.Errorf("%+v", p)
+	}
+}
+
+func TestPanelText(t *testing.T) {
+	p := &panel{}
+	if got := p.state(); got != "Joining…" {
+		t.Error(got)
+	}
+	p.known = true
+	p.stats = swarm.Stats{PieceLength: 10, Length: 25, Pieces: pieces("wll"), FromWebSeed: 10, FromViewers: 30, Uploaded: 20}
+	parts := p.parts()
+	if parts[3].bytes != 15 || parts[0].bytes != 10 || parts[2].bytes != 30 {
+		t.Errorf("%+v", parts)
+	}
+	p.stats.Peers = []swarm.Peer{{Pod: true, State: "connected"}, {State: "connecting"}, {State: "connected"}}
+	if got := p.state(); got != "With 1 viewer" {
+		t.Error(got)
+	}
+	s := &strip{stats: p.stats}
+	if got := s.summary(); got != "3 of 3 pieces are here, 1 from the web seed, 2 from this device." {
+		t.Error(got)
+	}
+}
+
+func TestEditChecks(t *testing.T) {
+	for _, f := range []edit{{name: ""}, {name: strings.Repeat("x", 121)}, {name: "a", about: strings.Repeat("x", 1001)}, {name: "a", tags: strings.Repeat("x", 31)}} {
+		if _, err := f.change(); err == nil {
+			t.Errorf("%.20q, %.20q, %.20q: taken", f.name, f.about, f.tags)
+		}
+	}
+	f := edit{name: " A  name ", tags: "Go, #Two,go,"}
+	c, err := f.change()
+	if err != nil || *c.Name != "A name" || strings.Join(*c.Tags, "|") != "go|two" || *c.Description != "" {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
