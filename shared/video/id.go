@@ -3,7 +3,6 @@ package video
 import (
 	"crypto/rand"
 	"errors"
-	"math/big"
 )
 
 // ID names a video everywhere: 128 random bits, base58 in URLs.
@@ -30,10 +29,14 @@ func (id ID) IsZero() bool { return id == ID{} }
 // String gives 22 base58 digits (the alphabet of Bitcoin), filled with "1".
 func (id ID) String() string {
 	var out [idLength]byte
-	n, base, digit := new(big.Int).SetBytes(id[:]), big.NewInt(58), new(big.Int)
 	for i := idLength - 1; i >= 0; i-- {
-		n.DivMod(n, base, digit)
-		out[i] = alphabet[digit.Int64()]
+		rest := 0 // of id divided by 58
+		for j, b := range id {
+			rest = rest<<8 | int(b)
+			id[j] = byte(rest / 58)
+			rest %= 58
+		}
+		out[i] = alphabet[rest]
 	}
 	return string(out[:])
 }
@@ -42,20 +45,22 @@ func (id ID) String() string {
 func ParseID(s string) (ID, error) {
 	var id ID
 	if len(s) != idLength {
-		return id, ErrID
+		return ID{}, ErrID
 	}
-	n, base := new(big.Int), big.NewInt(58)
 	for i := range len(s) {
-		d := digitOf(s[i])
-		if d < 0 {
-			return id, ErrID
+		carry := digitOf(s[i])
+		if carry < 0 {
+			return ID{}, ErrID
 		}
-		n.Add(n.Mul(n, base), big.NewInt(int64(d)))
+		for j := len(id) - 1; j >= 0; j-- {
+			carry += int(id[j]) * 58
+			id[j] = byte(carry)
+			carry >>= 8
+		}
+		if carry != 0 {
+			return ID{}, ErrID
+		}
 	}
-	if n.BitLen() > 128 {
-		return id, ErrID
-	}
-	n.FillBytes(id[:])
 	return id, nil
 }
 

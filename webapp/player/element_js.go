@@ -21,6 +21,7 @@ type player struct {
 	element  js.Value
 	parking  js.Value // where the element waits between pages
 	showing  *showing
+	ignore   js.Func // of a refusal to play: the viewer has the controls
 	watchers map[int]func(swarm.Stats)
 	serial   int
 }
@@ -36,7 +37,7 @@ type showing struct {
 
 var one = sync.OnceValue(func() *player {
 	doc := js.Global().Get("document")
-	p := &player{watchers: map[int]func(swarm.Stats){}}
+	p := &player{watchers: map[int]func(swarm.Stats){}, ignore: js.FuncOf(func(js.Value, []js.Value) any { return nil })}
 	p.parking = doc.Call("createElement", "div")
 	p.parking.Set("hidden", true)
 	doc.Get("body").Call("appendChild", p.parking)
@@ -231,7 +232,7 @@ func (p *player) again(s *showing) {
 		if at > 0 {
 			p.element.Set("currentTime", at)
 		}
-		p.element.Call("play").Call("catch", js.Global().Get("Function").New())
+		p.element.Call("play").Call("catch", p.ignore)
 	})
 }
 
