@@ -138,53 +138,78 @@ func (a *appender) sniff() error {
 	return err
 }
 
-// copy takes all of src: one goroutine writes and hashes what the other has read.
-// It returns when both have ended.
-func (a *appender) copy(src io.Reader) error {
-	free, full := make(chan []byte, buffers), make(chan []byte, buffers)
-	for range buffers {
-		free <- make([]byte, bufferSize)
-	}
-	written := make(chan error, 1)
-	go func() {
-		var err error
-		for p := range full {
-			if err == nil {
-				if err = a.write(p); err != nil {
-					written <- err // now: nobody should send more
-				}
-			}
-			free <- p[:bufferSize]
-		}
-		close(written)
-	}()
-	err := readInto(free, full, written, src)
-	close(full)
-	for late := range written {
-		err = errors.Join(err, late)
-	}
-	return err
+// reader reads a request's body ahead of what is written.
+type reader struct {
+	src  io.Reader
+	free chan []byte   // buffers to read into
+	full chan []byte   // what was read; closed at src's end
+	stop chan struct{} // closed: nobody takes more
+	idle chan struct{} // closed: src is not read any more
+	err  error         // what ended src; readable when full is closed
 }
 
-// readInto reads src into free buffers and passes them on, until src ends or the
-// writer fails.
-func readInto(free <-chan []byte, full chan<- []byte, written <-chan error, src io.Reader) error {
-	for p := range free {
+func newReader(src io.Reader) *reader {
+	r := &reader{src: src, free: make(chan []byte, buffers), full: make(chan []byte, buffers), stop: make(chan struct{}), idle: make(chan struct{})}
+	for range buffers {
+		r.free <- make([]byte, bufferSize)
+	}
+	go r.run()
+	return r
+}
+
+func (r *reader) run() {
+	defer close(r.idle)
+	defer close(r.full)
+	for {
 		select {
-		case err := <-written:
-			return err
-		default:
-		}
-		n, err := src.Read(p)
-		full <- p[:n]
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
+		case p := <-r.free:
+			n, err := r.src.Read(p)
+			r.full <- p[:n] // there are no more buffers than have room
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if err != nil {
+				r.err = err
+				return
+			}
+		case <-r.stop:
+			return
 		}
 	}
-	return nil
+}
+
+// next gives what was read next. over ends it, after what has been read already.
+func (r *reader) next(over <-chan struct{}) (p []byte, more, isOver bool) {
+	select {
+	case p, more = <-r.full:
+		return p, more, false
+	default:
+	}
+	select {
+	case p, more = <-r.full:
+		return p, more, false
+	case <-over:
+		return nil, false, true
+	}
+}
+
+// copy takes what r reads, until it ends or over is closed: then r may still be
+// asleep in a Read of a connection that is dead, until r.idle.
+func (a *appender) copy(r *reader, over <-chan struct{}) (takenOver bool, err error) {
+	defer close(r.stop)
+	for {
+		p, more, isOver := r.next(over)
+		switch {
+		case isOver:
+			return true, nil
+		case !more:
+			return false, r.err
+		}
+		if err := a.write(p); err != nil {
+			return false, err
+		}
+		r.free <- p[:bufferSize]
+	}
 }
 
 // sync has everything on disk that was written.

@@ -57,8 +57,8 @@ func (s silent) WithGroup(string) slog.Handler           { return s }
 // Handler serves tus 1.0.0 at api.PathUploads and below: creation,
 // creation-with-upload, termination, checksum (sha1, sha256) and expiration. The
 // request's context says who asks (WithActor). Errors are {"code","message"} as
-// everywhere in the API. For a newer request to win over a connection that is
-// dead, the ResponseWriter has to have SetReadDeadline (http.ResponseController).
+// everywhere in the API. A ResponseWriter with SetReadDeadline
+// (http.ResponseController) has connections closed sooner that are dead.
 func (p *Publisher) Handler() http.Handler { return http.HandlerFunc(p.serve) }
 
 func (p *Publisher) serve(w http.ResponseWriter, r *http.Request) {
@@ -93,6 +93,7 @@ type transfer struct {
 	sum      []byte // what checksum must come to
 	control  *http.ResponseController
 	body     *body
+	lock     *tusLock // of an upload, once the request has its turn
 
 	finished video.ID  // what the upload became
 	lastByte time.Time // of an unfinished upload; zero if there is none
@@ -119,7 +120,7 @@ func (t *transfer) prepare(r *http.Request) error {
 	if r.Body == nil {
 		r.Body = http.NoBody
 	}
-	t.body = &body{ReadCloser: r.Body, checksum: t.checksum}
+	t.body = &body{ReadCloser: r.Body, checksum: t.checksum, over: make(chan struct{})}
 	r.Body = t.body
 	return nil
 }
@@ -154,7 +155,7 @@ func (t *transfer) matches() bool {
 // again as long as the request does not end.
 func (t *transfer) interrupt() {
 	t.body.end()
-	_ = t.control.SetReadDeadline(time.Now()) // where it is not supported the idle time ends it
+	_ = t.control.SetReadDeadline(time.Now()) // where it is not supported the connection stays until it is idle for too long
 }
 
 // errTakenOver is for a connection that most likely is dead.
@@ -168,28 +169,28 @@ type body struct {
 	io.ReadCloser
 	checksum hash.Hash
 
-	mu    sync.Mutex
-	ended bool
+	once sync.Once
+	over chan struct{} // closed: another request goes on with the upload
 
+	// Of whoever reads.
 	read int64 // bytes
 	err  error // what ended it; nil at its end as sent
 }
 
-func (b *body) end() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.ended = true
-}
+func (b *body) end() { b.once.Do(func() { close(b.over) }) }
 
-func (b *body) taken() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.ended
+func (b *body) isOver() bool {
+	select {
+	case <-b.over:
+		return true
+	default:
+		return false
+	}
 }
 
 // Read implements io.Reader.
 func (b *body) Read(p []byte) (int, error) {
-	if b.taken() {
+	if b.isOver() {
 		b.err = errTakenOver()
 		return 0, b.err
 	}
@@ -199,7 +200,7 @@ func (b *body) Read(p []byte) (int, error) {
 		_, _ = b.checksum.Write(p[:n])
 	}
 	if err != nil && err != io.EOF {
-		if b.taken() {
+		if b.isOver() {
 			err = errTakenOver()
 		}
 		b.err = err

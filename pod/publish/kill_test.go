@@ -107,7 +107,7 @@ func (k *killing) attempt(path string, b []byte, killAfter time.Duration) bool {
 // TestKill kills pods at random points of uploads, and again around the last byte.
 // Each upload becomes one video, byte by byte, with at most 1 % sent twice.
 func TestKill(t *testing.T) {
-	const limit = 30 * time.Second
+	const limit = 20 * time.Second
 	dir := t.TempDir()
 	cat, quota := newFakeCatalog(), &fakeQuota{used: map[string]map[video.ID]int64{}}
 	l := serveParent(t, filepath.Join(dir, "parent"), cat, quota)

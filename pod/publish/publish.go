@@ -75,6 +75,11 @@ type Quota interface {
 	ReleaseVanished(ctx context.Context, exists func(context.Context, video.ID) (bool, error)) (int, error)
 }
 
+var (
+	_ Catalog = (*catalog.Catalog)(nil)
+	_ Quota   = (*accounts.Accounts)(nil)
+)
+
 // Dropper stops serving a torrent that is being removed: tracker and seeder.
 type Dropper interface {
 	Drop(h magnet.InfoHash)

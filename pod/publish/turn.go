@@ -20,8 +20,8 @@ type turn struct {
 	released  chan struct{}
 }
 
-// again is how often a holder is asked to let go: a request may just begin to wait
-// for bytes when it is asked, and then sleeps through it.
+// again is how often a holder is asked to let go: a connection that just begins to
+// wait for bytes when it is asked sleeps through it.
 const again = 50 * time.Millisecond
 
 // take waits for the turn of id and gives what ends it. Whoever has it is asked to

@@ -164,11 +164,12 @@ func (s tusStore) NewLock(name string) (handler.Lock, error) {
 	return &tusLock{p: s.p, id: id}, nil
 }
 
-// tusLock is the turn of an upload.
+// tusLock is the turn of an upload, held by one request.
 type tusLock struct {
 	p       *Publisher
 	id      video.ID
 	release func()
+	passed  bool // given up before the request's end
 }
 
 // Lock implements handler.Lock. tusd's own way to end a request races with its
@@ -183,12 +184,21 @@ func (l *tusLock) Lock(ctx context.Context, _ func()) error {
 	if l.release, err = l.p.turns.take(ctx, l.id, t.interrupt); err != nil {
 		return tusError(err, http.StatusLocked)
 	}
+	t.lock = l
 	return nil
+}
+
+// pass gives the turn to whoever waits for it, before the request has ended.
+func (l *tusLock) pass() {
+	l.passed = true
+	l.release()
 }
 
 // Unlock implements handler.Lock.
 func (l *tusLock) Unlock() error {
-	l.release()
+	if !l.passed {
+		l.release()
+	}
 	return nil
 }
 
@@ -232,7 +242,9 @@ func (u tusUpload) WriteChunk(ctx context.Context, _ int64, src io.Reader) (int6
 	return n, u.p.told(err, u.id)
 }
 
-// append takes a request's body and says how many bytes of it count.
+// append takes a request's body and says how many bytes of it count. Where a newer
+// request waits for the turn it gets it before the body has ended: that may take
+// as long as a dead connection is believed to live.
 func (u *upload) append(t *transfer, src io.Reader) (n int64, err error) {
 	a, err := u.appender()
 	if err != nil {
@@ -243,7 +255,18 @@ func (u *upload) append(t *transfer, src io.Reader) (n int64, err error) {
 			return 0, errors.Join(err, a.close())
 		}
 	}
-	err = a.copy(src)
+	r := newReader(src)
+	takenOver, err := a.copy(r, t.body.over)
+	if takenOver {
+		if t.checksum != nil {
+			err = a.rollBack()
+		}
+		n, err = u.end(a, t, err)
+		t.lock.pass()
+		<-r.idle
+		return n, errors.Join(errTakenOver(), err)
+	}
+	<-r.idle
 	checked := t.checksum != nil && err == nil && t.body.err == nil
 	switch {
 	case t.body.read > a.at-a.begin && a.at == u.Size && err == nil:
@@ -255,19 +278,27 @@ func (u *upload) append(t *transfer, src io.Reader) (n int64, err error) {
 		wrong := &api.Error{Code: api.CodeInvalid, Message: "The bytes are not those that the checksum is of. They are dropped; send them again."}
 		err = errors.Join(tusError(wrong, statusChecksum), a.rollBack())
 	}
+	return u.end(a, t, err)
+}
+
+// end has on disk what an appender wrote, and adds what fails in that to err.
+func (u *upload) end(a *appender, t *transfer, err error) (int64, error) {
 	syncErr := diskError(a.sync())
 	if t.checksum != nil && syncErr == nil {
 		syncErr = u.files.DeleteUploadFile(u.id, uncheckedFile)
 	}
-	n = a.at - a.begin
-	return n, errors.Join(err, syncErr, diskError(a.close()))
+	return a.at - a.begin, errors.Join(err, syncErr, diskError(a.close()))
 }
 
 // FinishUpload implements handler.Upload.
 func (u tusUpload) FinishUpload(ctx context.Context) error {
+	t := transferOf(ctx)
+	if t.lock.passed { // whoever has the turn now finishes
+		return errTakenOver()
+	}
 	err := u.p.finish(ctx, u.upload)
 	if err == nil {
-		transferOf(ctx).finished = u.id
+		t.finished = u.id
 	}
 	return u.p.told(err, u.id)
 }

@@ -460,7 +460,16 @@ func TestExpiry(t *testing.T) {
 // TestNewerRequestWins: a client that lost its connection does not wait for the
 // pod to notice.
 func TestNewerRequestWins(t *testing.T) {
-	w := newWorld(t)
+	t.Run("deadlines", func(t *testing.T) { newerRequestWins(t, newWorld(t)) })
+	t.Run("no deadlines", func(t *testing.T) {
+		w := newWorld(t)
+		w.noDeadlines = true
+		newerRequestWins(t, w)
+	})
+}
+
+func newerRequestWins(t *testing.T, w *world) {
+	t.Helper()
 	b := large(t, 2<<20)
 	path := w.create("anna", len(b))
 	for i := range 5 {
@@ -486,6 +495,9 @@ func TestNewerRequestWins(t *testing.T) {
 		send.CloseWithError(io.ErrUnexpectedEOF)
 		if a := <-old; a.status != 0 && a.status != http.StatusLocked {
 			t.Errorf("round %d: the old request was answered %d %+v", i, a.status, a.err)
+		}
+		if got := w.offset("anna", path); got != at+100_000 {
+			t.Fatalf("round %d: offset %d after the old request ended", i, got)
 		}
 	}
 	// Two at the same time: one after another, never both.
