@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -78,6 +79,9 @@ func (s *Settings) readFile(path string, file []byte, byName map[string]Key) err
 	flatten(flat, "", tree)
 	for name, value := range flat {
 		k, ok := byName[name]
+		if table, isTable := value.(map[string]any); isTable && len(table) == 0 && s.hasTable(name) {
+			continue
+		}
 		if !ok {
 			return fmt.Errorf("%s: unknown key %q%s", path, name, suggest(name, byName))
 		}
@@ -90,6 +94,17 @@ func (s *Settings) readFile(path string, file []byte, byName map[string]Key) err
 	return nil
 }
 
+// hasTable says whether there are keys in a table.
+func (s *Settings) hasTable(name string) bool {
+	for _, k := range s.keys {
+		if strings.HasPrefix(k.Name, name+".") {
+			return true
+		}
+	}
+	return false
+}
+
+// flatten names values as Key.Name does; an empty table is a value.
 func flatten(into map[string]any, prefix string, tree map[string]any) {
 	for name, value := range tree {
 		if table, ok := value.(map[string]any); ok && len(table) > 0 {
@@ -177,7 +192,7 @@ type Value struct {
 func (s *Settings) Explain(c Config, flags map[string]bool) []Value {
 	var out []Value
 	for _, k := range Keys() {
-		v := Value{Key: k.Name, Value: k.Value(c), Source: FromDefault}
+		v := Value{Key: k.Name, Value: withoutPassword(k.Value(c)), Source: FromDefault}
 		if set, ok := s.values[k.Flag]; ok {
 			v.Source = set.from
 		}
@@ -187,6 +202,14 @@ func (s *Settings) Explain(c Config, flags map[string]bool) []Value {
 		out = append(out, v)
 	}
 	return out
+}
+
+// withoutPassword hides the password in a URL.
+func withoutPassword(value string) string {
+	if u, err := url.Parse(value); err == nil && u.User != nil {
+		return u.Redacted()
+	}
+	return value
 }
 
 // String writes a value as a line of `kinopod config`.

@@ -57,7 +57,7 @@ func withinFiles(most int, log *slog.Logger) int {
 	fits := int(min(files.Cur, 1<<30) / 4 * 3)
 	if most == 0 || most > fits {
 		if most > fits {
-			log.Warn("fewer connections than configured: the process may not open more files", "configured", most, "connections", fits)
+			log.Info("fewer connections than configured: the process may not open more files", "configured", most, "connections", fits)
 		}
 		return fits
 	}

@@ -1,7 +1,9 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -103,6 +105,7 @@ func New(cfg Config, parts Parts) (*Server, error) {
 		DisableStartupMessage: true,
 		ErrorHandler:          s.fail,
 		IdleTimeout:           idleTimeout,
+		JSONEncoder:           encode,
 		Immutable:             true,
 		ReadBufferSize:        headerBytes,
 		ReadTimeout:           headerTimeout,
@@ -164,6 +167,17 @@ func (s *Server) openConnections() float64 {
 		return float64(l.count())
 	}
 	return 0
+}
+
+// encode writes JSON with addresses as they are: "&", not "\u0026".
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // recoverPanic makes of a panic in a handler an internal error with its stack in
