@@ -14,7 +14,7 @@ const (
 	runWindow = 64 << 10
 	// maxElements bounds the boxes, elements and chunks that are looked at in one
 	// file: a hostile file of nothing but headers costs about a second.
-	maxElements = 8 << 20
+	maxElements = 4 << 20
 )
 
 // window reads small parts of a file that lie close to each other.
