@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -47,6 +48,65 @@ func BenchmarkWebTorrentInChromium(b *testing.B) {
 	b.ReportMetric(ours/gigabytes, "seeder-cpu-s/GB")
 	b.ReportMetric(theirs/gigabytes, "browser-cpu-s/GB")
 	b.ReportMetric(first/float64(b.N), "first-ms")
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkIdlePeer connects pages' data channels, lets them say the handshake and
+// nothing more, and prints what one costs the seeder:
+//
+//	go test -run '^$' -bench IdlePeer -benchtime 1x ./pod/seeder
+func BenchmarkIdlePeer(b *testing.B) {
+	const peers = 60
+	files := &shelf{}
+	film := files.add(b, 1<<20)
+	s := start(b, Config{}, files)
+	site := newSite(b, s)
+	ctx := chromium(b, site.URL)
+	measure := func() (bytes, rss int64, goroutines int) {
+		runtime.GC()
+		debug.FreeOSMemory()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		statm, err := os.ReadFile("/proc/self/statm")
+		if err != nil {
+			b.Fatal(err)
+		}
+		pages, _ := strconv.ParseInt(strings.Fields(string(statm))[1], 10, 64)
+		return int64(m.HeapAlloc + m.StackInuse), pages * int64(os.Getpagesize()), runtime.NumGoroutine()
+	}
+	greetInPage(b, ctx, film.torrent.InfoHash, "/./") // what the first one costs all pay for
+	wait(b, "the first to be gone", func() bool { return s.Stats().WebRTCPeers == 0 })
+	for b.Loop() {
+		bytes, rss, goroutines := measure()
+		evaluate[bool](b, ctx, `
+			globalThis.all = []
+			for (let i = 0; i < `+strconv.Itoa(peers)+`; i++) {
+				const pc = new RTCPeerConnection()
+				const channel = pc.createDataChannel('x')
+				await pc.setLocalDescription(await pc.createOffer())
+				const res = await fetch('/tracker/offer?id=' + i + '&h=`+film.torrent.InfoHash.String()+`', {method: 'POST', body: JSON.stringify({SDP: pc.localDescription.sdp})})
+				await pc.setRemoteDescription({type: 'answer', sdp: (await res.json()).sdp})
+				await new Promise(r => { channel.onopen = r })
+				const hello = new Uint8Array(68)
+				hello.set([19, ...new TextEncoder().encode('BitTorrent protocol')])
+				hello[25] = 0x10; hello[27] = 4
+				hello.set('`+film.torrent.InfoHash.String()+`'.match(/../g).map(x => parseInt(x, 16)), 28)
+				hello[48] = i + 1
+				channel.send(hello)
+				all.push(pc, channel)
+			}
+			return true`)
+		time.Sleep(3 * time.Second) // ICE has settled
+		if n := opened(s); n != peers {
+			b.Fatalf("%d peers", n)
+		}
+		b2, rss2, g2 := measure()
+		b.ReportMetric(float64(b2-bytes)/peers/1024, "KiB/peer")
+		b.ReportMetric(float64(rss2-rss)/peers/1024, "KiB-RSS/peer")
+		b.ReportMetric(float64(g2-goroutines)/peers, "goroutines/peer")
+		s.SetOff(true)
+		s.SetOff(false)
+	}
 	b.ReportMetric(0, "ns/op")
 }
 

@@ -131,16 +131,12 @@ func newBook(t testing.TB, size int) *book {
 	return &book{torrent: meta, data: data}
 }
 
-// leaks are goroutines of other people's code that outlive what they belong to for
-// a while, and end by themselves.
-var leaks = []goleak.Option{}
-
 // start runs a seeder on loopback until the test ends. Then no goroutine and no
 // file of it may be left.
 func start(t testing.TB, c Config, files *shelf) *Seeder {
 	t.Helper()
 	before := goleak.IgnoreCurrent()
-	t.Cleanup(func() { goleak.VerifyNone(t, append(leaks, before)...) })
+	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 	if c.RTCListen == "" {
 		c.RTCListen = "127.0.0.1:0"
 	}
@@ -158,7 +154,7 @@ func start(t testing.TB, c Config, files *shelf) *Seeder {
 			if err != nil {
 				t.Errorf("Run: %v", err)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(60 * time.Second):
 			t.Fatal("Run does not end")
 		}
 		if _, open := files.counts(); open != 0 {
@@ -176,7 +172,7 @@ func start(t testing.TB, c Config, files *shelf) *Seeder {
 // wait polls until ok.
 func wait(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(40 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited in vain for %s", what)
 		}
