@@ -1,6 +1,7 @@
 package tracker
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/netip"
@@ -333,4 +334,19 @@ func TestDrop(t *testing.T) {
 		there.Store(true)
 		a.announce(h, nil)
 	})
+}
+
+func TestDropBeforeRun(t *testing.T) {
+	h := hash("film")
+	tracker := New(Config{Open: true, Serves: serving(h)}, nil)
+	tracker.Drop(h)
+	ctx, cancel := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- tracker.Run(ctx) }()
+	var served bool
+	tracker.loop.do(func() { served = tracker.loop.served(h) != nil })
+	cancel()
+	if err := <-ran; err != nil || served {
+		t.Errorf("served %v, %v", served, err)
+	}
 }

@@ -152,11 +152,12 @@ func (t *Tracker) Mount(app *fiber.App) {
 	app.Options(api.PathOffer, t.offerPreflight)
 }
 
-// Drop ends the swarm of h: its peers are told, and later announces are refused,
-// until Serves has said no, and yes again: the file was put back. A file that stays
-// withdrawn is remembered for a day.
+// Drop ends the swarm of h: its peers are told, and announces that are sent after
+// Drop returned are refused, until Serves has said no, and yes again: the file was
+// put back. A file that stays withdrawn is remembered for a day. Drop does not wait
+// for Run.
 func (t *Tracker) Drop(h magnet.InfoHash) {
-	t.loop.do(func() { t.loop.bury(h) })
+	t.loop.post(func() { t.loop.bury(h) })
 }
 
 // Stats says what the tracker does.
