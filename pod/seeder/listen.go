@@ -3,6 +3,7 @@ package seeder
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -124,8 +125,7 @@ func bindRTC(ips []netip.Addr, tcpHost string, port int) (*rtcListener, error) {
 		l.close()
 		return nil, fmt.Errorf("listen on TCP: %w", err)
 	}
-	door := &doorkeeper{seats: newSeats(tcpConnections, tcpConnectionsPerAddress)}
-	l.tcp, l.port = &guardedListener{tcp, door.admit}, uint16(port)
+	l.tcp, l.port = newTCPListener(tcp), uint16(port)
 	return l, nil
 }
 
@@ -186,35 +186,63 @@ func (l *guardedListener) Accept() (net.Conn, error) {
 	}
 }
 
-// doorkeeper counts connections by address for a guardedListener.
-type doorkeeper struct {
+// tcpListener is the guarded listener of WebRTC over TCP. It counts connections by
+// address, and its end is theirs: pion's mux waits for each to say whose it is.
+type tcpListener struct {
+	guardedListener
+
 	mu    sync.Mutex
 	seats seats
+	open  map[*tcpConn]struct{}
 }
 
-// admit takes a seat that the connection gives back when it is closed.
-func (d *doorkeeper) admit(c net.Conn) (net.Conn, error) {
+func newTCPListener(l net.Listener) *tcpListener {
+	t := &tcpListener{seats: newSeats(tcpConnections, tcpConnectionsPerAddress), open: map[*tcpConn]struct{}{}}
+	t.guardedListener = guardedListener{l, t.take}
+	return t
+}
+
+// take takes a seat that the connection gives back when it is closed.
+func (l *tcpListener) take(c net.Conn) (net.Conn, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	from := addressOf(c.RemoteAddr())
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := d.seats.take(from); err != nil {
+	if err := l.seats.take(from); err != nil {
 		return nil, err
 	}
-	return &seatedConn{Conn: c, leave: sync.OnceFunc(func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.seats.leave(from)
-	})}, nil
+	t := &tcpConn{Conn: c, listener: l, from: from}
+	l.open[t] = struct{}{}
+	return t, nil
 }
 
-// seatedConn gives its seat back once when it is closed.
-type seatedConn struct {
+// Close closes the listener and its connections.
+func (l *tcpListener) Close() error {
+	err := l.Listener.Close()
+	l.mu.Lock()
+	open := slices.Collect(maps.Keys(l.open))
+	l.mu.Unlock()
+	for _, c := range open {
+		_ = c.Close()
+	}
+	return err
+}
+
+// tcpConn is one of tcpListener's connections.
+type tcpConn struct {
 	net.Conn
-	leave func()
+	listener *tcpListener
+	from     netip.Addr
 }
 
-func (c *seatedConn) Close() error {
-	c.leave()
+// Close gives the seat back, once.
+func (c *tcpConn) Close() error {
+	l := c.listener
+	l.mu.Lock()
+	if _, open := l.open[c]; open {
+		delete(l.open, c)
+		l.seats.leave(c.from)
+	}
+	l.mu.Unlock()
 	return c.Conn.Close()
 }
 

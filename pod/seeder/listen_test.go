@@ -107,3 +107,36 @@ func TestManyOpenSockets(t *testing.T) {
 		}
 	}
 }
+
+// Connections that have said nothing yet do not hold up the end.
+func TestEndWithOpenSockets(t *testing.T) {
+	files := &shelf{}
+	b := files.add(t, 1<<20)
+	var begin time.Time
+	var open []net.Conn
+	t.Cleanup(func() { // the last: Run has ended by then
+		for _, c := range open {
+			_ = c.Close()
+		}
+		if took := time.Since(begin); took > 5*time.Second {
+			t.Errorf("Run took %v to end", took)
+		}
+	})
+	s := start(t, Config{BTListen: "127.0.0.1:0"}, files)
+	rtc, native := s.Ports()
+	for _, port := range []uint16{rtc, native} {
+		for range 3 {
+			c, err := net.Dial("tcp", addrPort(port).String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			open = append(open, c)
+		}
+	}
+	s.Wanted(b.torrent.InfoHash)
+	if _, err := greetNative(t, s, b); err != nil {
+		t.Fatal(err)
+	}
+	mustDial(t, s, b).greet()
+	t.Cleanup(func() { begin = time.Now() })
+}

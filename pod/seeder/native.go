@@ -156,16 +156,23 @@ func (n *native) drop(s *Seeder, w *swarm) {
 	s.release(w)
 }
 
-// dropIdle closes those of ws to which no client is connected.
-func (n *native) dropIdle(s *Seeder, ws []*swarm) {
+// dropIdle closes those of ws to which no client is connected; the others are in
+// demand now.
+func (n *native) dropIdle(s *Seeder, ws []*swarm, now time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, w := range ws {
 		s.mu.Lock()
 		t := w.native
 		s.mu.Unlock()
-		if t != nil && t.idle() {
+		switch {
+		case t == nil:
+		case t.idle():
 			n.drop(s, w)
+		default:
+			s.mu.Lock()
+			w.asked = now
+			s.mu.Unlock()
 		}
 	}
 }

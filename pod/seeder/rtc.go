@@ -152,9 +152,10 @@ func usableOffer(sdp string) string {
 	return b.String()
 }
 
-// maxPeerMessage is the longest message that a peer may send, in bytes: no message
-// of a viewer's is longer than the bitfield of a torrent with the most pieces.
-const maxPeerMessage = 32 << 10
+// maxPeerMessage is the longest message of the data channel that a peer may send, in
+// bytes; the answer says so. The longest of a viewer's is the bitfield of a torrent
+// with the most pieces. Every peer holds a buffer of this length.
+const maxPeerMessage = 20 << 10
 
 // complete gives an answer the candidates of all addresses in place of pion's.
 func (e *rtcEngine) complete(sdp string) string {
@@ -199,7 +200,7 @@ type silence struct{}
 var (
 	_ logging.LoggerFactory = silence{}
 	_ logging.LeveledLogger = silence{}
-	_ net.Listener          = (*guardedListener)(nil)
+	_ net.Listener          = (*tcpListener)(nil)
 )
 
 func (silence) NewLogger(string) logging.LeveledLogger { return silence{} }

@@ -267,7 +267,7 @@ func TestPeerIsDisconnected(t *testing.T) {
 			}
 		},
 		"garbage":          func(v *viewer) { v.send([]byte("GET / HTTP/1.1\r\n\r\n")) },
-		"over 32 KiB":      func(v *viewer) { v.send(make([]byte, 60_000)) },
+		"over 20 KiB":      func(v *viewer) { v.send(make([]byte, maxPeerMessage+1)) },
 		"no handshake":     func(*viewer) { s.sweep(time.Now().Add(handshakeWithin + time.Second)) },
 		"text":             func(v *viewer) { _ = v.dc.SendText("hello, is anybody there?") },
 		"another infohash": func(v *viewer) { v.send(wire.Handshake{PeerID: v.id}.Append(nil)) },

@@ -121,7 +121,7 @@ func TestMisbehaviour(t *testing.T) {
 		"bitfield of another length": func(k *talk) { k.ready(true); k.send(wire.Message{Kind: wire.Bitfield, Data: []byte{0, 0}}) },
 		"have past the end":          func(k *talk) { k.ready(true); k.send(wire.Message{Kind: wire.Have, Index: 4}) },
 		"message over 64 KiB":        func(k *talk) { k.ready(true); k.say([]byte{0, 1, 0, 1, 20}) },
-		"channel message over 32 KiB": func(k *talk) {
+		"channel message over 20 KiB": func(k *talk) {
 			k.ready(true)
 			k.say(make([]byte, maxPeerMessage+1))
 		},

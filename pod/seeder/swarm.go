@@ -161,7 +161,7 @@ func (s *Seeder) closeIdle(now time.Time) {
 		w.shut(s.log)
 	}
 	if len(native) > 0 {
-		s.bt.dropIdle(s, native) // the files follow in their turn
+		s.bt.dropIdle(s, native, now) // the files follow in their turn
 	}
 }
 
