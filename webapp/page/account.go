@@ -13,7 +13,7 @@ import (
 // account is the viewer's own page: videos, unfinished uploads, password, sessions, and
 // for moderators invitations.
 type account struct {
-	app.Compo
+	component
 
 	env      *Env
 	videos   myVideos
@@ -110,15 +110,15 @@ func usage(me *api.User) app.UI {
 	)
 }
 
-func (a *account) onLogout(ctx app.Context, _ app.Event) {
-	do(ctx, a.env.API.Logout, func(ctx app.Context, err error) {
+func (a *account) onLogout(app.Context, app.Event) {
+	do(a.ctx, a.env.API.Logout, func(err error) {
 		if err != nil && !api.Is(err, api.CodeUnauthorized) {
 			a.env.say(api.AsError(err).Message)
 			return
 		}
+		a.env.setMe(nil)
 		a.env.say("Logged out.")
 		navigate("/")
-		ctx.Defer(func(app.Context) { a.env.setMe(nil) })
 	})
 }
 

@@ -11,7 +11,7 @@ import (
 
 // passwordForm changes the password.
 type passwordForm struct {
-	app.Compo
+	component
 
 	env      *Env
 	old, new string
@@ -33,13 +33,13 @@ func (p *passwordForm) Render() app.UI {
 	)
 }
 
-func (p *passwordForm) send(ctx app.Context) {
+func (p *passwordForm) send() {
 	if p.busy {
 		return
 	}
 	p.busy, p.err = true, nil
 	in := api.PasswordChange{Old: p.old, New: p.new}
-	do(ctx, func(c context.Context) error { return p.env.API.ChangePassword(c, in) }, func(_ app.Context, err error) {
+	do(p.ctx, func(c context.Context) error { return p.env.API.ChangePassword(c, in) }, func(err error) {
 		p.busy = false
 		if err != nil {
 			p.err = api.AsError(err)
@@ -52,7 +52,7 @@ func (p *passwordForm) send(ctx app.Context) {
 
 // mySessions lists where the viewer is logged in.
 type mySessions struct {
-	app.Compo
+	component
 
 	env  *Env
 	list content[[]api.SessionInfo]
@@ -64,14 +64,14 @@ func (m *mySessions) get(ctx context.Context) ([]api.SessionInfo, error) {
 
 // OnMount implements app.Mounter.
 func (m *mySessions) OnMount(ctx app.Context) {
+	m.ctx = ctx
 	if !m.list.Done {
-		m.load(ctx)
+		m.load()
 	}
 }
 
-func (m *mySessions) load(ctx app.Context) {
-	m.list.Err = nil
-	load(ctx, &m.list, m.get, nil)
+func (m *mySessions) load() {
+	load(m.ctx, &m.list, m.get, nil)
 }
 
 // Render implements app.Composer.
@@ -104,12 +104,12 @@ func (m *mySessions) row(s api.SessionInfo) app.UI {
 			elem("p").Class("dim").Text(seen+" · since "+formatDate(s.Created)),
 		),
 		app.If(!s.Current, elem("button").Attr("type", "button").Class("button quiet small").Text("End").Aria("label", "End the session of "+client).
-			OnClick(func(ctx app.Context, _ app.Event) { m.end(ctx, s.ID) }, s.ID)),
+			OnClick(func(app.Context, app.Event) { m.end(s.ID) }, s.ID)),
 	)
 }
 
-func (m *mySessions) end(ctx app.Context, id string) {
-	do(ctx, func(c context.Context) error { return m.env.API.EndSession(c, id) }, func(_ app.Context, err error) {
+func (m *mySessions) end(id string) {
+	do(m.ctx, func(c context.Context) error { return m.env.API.EndSession(c, id) }, func(err error) {
 		if err != nil && !api.Is(err, api.CodeNotFound) {
 			m.env.say(api.AsError(err).Message)
 			return
@@ -121,7 +121,7 @@ func (m *mySessions) end(ctx app.Context, id string) {
 
 // invites makes links with which one person each may register.
 type invites struct {
-	app.Compo
+	component
 
 	env  *Env
 	made []api.Invite // in this visit: the pod does not show a token again
@@ -136,7 +136,7 @@ func (i *invites) Render() app.UI {
 		elem("ul").Class("rows").Body(app.Range(i.made).Slice(func(n int) app.UI { return i.row(i.made[n]) })),
 		problem(i.err),
 		elem("button").Attr("type", "button").Class("button quiet").Attr("disabled", i.busy).Text(pick(i.busy, "One moment…", "New invitation")).
-			OnClick(func(ctx app.Context, _ app.Event) { i.create(ctx) }),
+			OnClick(func(app.Context, app.Event) { i.create() }),
 	)
 }
 
@@ -144,20 +144,20 @@ func (i *invites) row(in api.Invite) app.UI {
 	return elem("li").Class("row-invite").Body(
 		void("input").Attr("type", "text").Class("input").Attr("readonly", true).Attr("value", in.URL).Aria("label", "Invitation, valid until "+formatDate(in.Expires)),
 		elem("button").Attr("type", "button").Class("button quiet small").Text("Copy").
-			OnClick(func(ctx app.Context, _ app.Event) {
-				copyText(ctx, in.URL, func(_ app.Context, ok bool) {
+			OnClick(func(app.Context, app.Event) {
+				copyText(i.ctx, in.URL, func(ok bool) {
 					i.env.say(pick(ok, "Invitation copied.", "Could not copy: select the text instead."))
 				})
 			}, in.Token),
 	)
 }
 
-func (i *invites) create(ctx app.Context) {
+func (i *invites) create() {
 	if i.busy {
 		return
 	}
 	i.busy, i.err = true, nil
-	send(ctx, i.env.API.CreateInvite, func(_ app.Context, in api.Invite, err error) {
+	send(i.ctx, i.env.API.CreateInvite, func(in api.Invite, err error) {
 		i.busy = false
 		if err != nil {
 			i.err = api.AsError(err)

@@ -13,7 +13,7 @@ import (
 
 // myVideos lists the viewer's videos; each can be edited in its row, and removed.
 type myVideos struct {
-	app.Compo
+	component
 
 	env    *Env
 	list   content[feed]
@@ -33,20 +33,19 @@ func (m *myVideos) get(ctx context.Context) (feed, error) {
 
 // OnMount implements app.Mounter.
 func (m *myVideos) OnMount(ctx app.Context) {
+	m.ctx = ctx
 	if !m.list.Done {
-		m.load(ctx)
+		m.load()
 	}
 }
 
-func (m *myVideos) load(ctx app.Context) {
-	m.list.Err = nil
-	load(ctx, &m.list, m.get, nil)
+func (m *myVideos) load() {
+	load(m.ctx, &m.list, m.get, nil)
 }
 
-func (m *myVideos) loadMore(ctx app.Context) {
+func (m *myVideos) loadMore() {
 	cursor := m.list.Value.Cursor
-	m.more.Err = nil
-	load(ctx, &m.more, func(c context.Context) (api.VideoPage, error) { return m.env.API.Videos(c, m.query(cursor)) }, func(app.Context) {
+	load(m.ctx, &m.more, func(c context.Context) (api.VideoPage, error) { return m.env.API.Videos(c, m.query(cursor)) }, func() {
 		if m.more.Err == nil && m.list.Value.Cursor == cursor {
 			m.list.Value.Videos = append(slices.Clip(m.list.Value.Videos), fresh(m.list.Value.Videos, m.more.Value.Videos)...)
 			m.list.Value.Cursor = m.more.Value.Cursor
@@ -82,7 +81,7 @@ func (m *myVideos) end() app.UI {
 	case m.list.Value.Cursor == "":
 		return nil
 	}
-	return elem("button").Attr("type", "button").Class("button quiet").Text("More").OnClick(func(ctx app.Context, _ app.Event) { m.loadMore(ctx) })
+	return elem("button").Attr("type", "button").Class("button quiet").Text("More").OnClick(func(app.Context, app.Event) { m.loadMore() })
 }
 
 func (m *myVideos) row(v api.Video) app.UI {
@@ -104,13 +103,13 @@ func (m *myVideos) row(v api.Video) app.UI {
 			elem("button").Attr("type", "button").Class("button quiet small").Aria("label", "Edit "+v.Name).Body(icon(iconEdit), elem("span").Class("wide-only").Text("Edit")).
 				OnClick(func(app.Context, app.Event) { m.onEdit(v) }, v.ID, v.Name, v.Description, v.Tags),
 			elem("button").Attr("type", "button").Class("button quiet small danger").Aria("label", "Remove "+v.Name).Body(icon(iconRemove), elem("span").Class("wide-only").Text("Remove")).
-				OnClick(func(ctx app.Context, _ app.Event) { m.onRemove(ctx, v) }, v.ID, v.Name),
+				OnClick(func(app.Context, app.Event) { m.onRemove(v) }, v.ID, v.Name),
 		),
 	)
 }
 
 func (m *myVideos) onEdit(v api.Video) {
-	m.edited = newEdit(m.env, v, func(_ app.Context, changed *api.Video) {
+	m.edited = newEdit(m.env, v, func(changed *api.Video) {
 		m.edited = nil
 		if changed != nil {
 			for i := range m.list.Value.Videos {
@@ -123,14 +122,15 @@ func (m *myVideos) onEdit(v api.Video) {
 	})
 }
 
-func (m *myVideos) onRemove(ctx app.Context, v api.Video) {
-	m.remove.ask(ctx, "Remove this video?", "“"+v.Name+"” leaves the list, the swarm and the disk. Nobody can bring it back.", "Remove", func(ctx app.Context) {
-		do(ctx, func(c context.Context) error { return m.env.API.RemoveVideo(c, v.ID) }, func(_ app.Context, err error) {
+func (m *myVideos) onRemove(v api.Video) {
+	m.remove.ask("Remove this video?", "“"+v.Name+"” leaves the list, the swarm and the disk. Nobody can bring it back.", "Remove", func() {
+		do(m.ctx, func(c context.Context) error { return m.env.API.RemoveVideo(c, v.ID) }, func(err error) {
 			if err != nil {
 				m.remove.fail(err)
 				return
 			}
 			m.list.Value.Videos = without(m.list.Value.Videos, func(o api.Video) video.ID { return o.ID }, v.ID)
+			m.edited = nil // its row moves, and a mounted component cannot
 			m.env.forget(v.ID)
 			m.env.say("Removed.")
 			m.remove.close()
@@ -146,7 +146,7 @@ func without[T any, K comparable](list []T, idOf func(T) K, id K) []T {
 
 // myUploads lists uploads that were begun and not finished.
 type myUploads struct {
-	app.Compo
+	component
 
 	env    *Env
 	list   content[[]api.Upload]
@@ -157,29 +157,33 @@ func (m *myUploads) get(ctx context.Context) ([]api.Upload, error) { return m.en
 
 // OnMount implements app.Mounter.
 func (m *myUploads) OnMount(ctx app.Context) {
+	m.ctx = ctx
 	if !m.list.Done {
-		m.load(ctx)
+		m.load()
 	}
 }
 
-func (m *myUploads) load(ctx app.Context) {
-	m.list.Err = nil
-	load(ctx, &m.list, m.get, nil)
+func (m *myUploads) load() {
+	load(m.ctx, &m.list, m.get, nil)
 }
 
 // Render implements app.Composer. Without unfinished uploads there is nothing to see.
 func (m *myUploads) Render() app.UI {
+	// The dialog keeps its place: go-app would mount it a second time in another.
+	return elem("div").Class("my-uploads").Body(elem("div").Class("slot").Body(m.body()), &m.remove)
+}
+
+func (m *myUploads) body() app.UI {
 	uploads := m.list.Value
-	if m.list.Err != nil && !m.list.Done {
+	switch {
+	case m.list.Err != nil && !m.list.Done:
 		return section("my-uploads", "Unfinished uploads", failure(m.list.Err, m.load))
-	}
-	if len(uploads) == 0 {
-		return elem("div").Body(&m.remove)
+	case len(uploads) == 0:
+		return nil
 	}
 	return section("my-uploads", "Unfinished uploads",
 		elem("p").Class("dim").Text("Choose the same file again, and the upload goes on where it stopped."),
 		elem("ul").Class("rows").Body(app.Range(uploads).Slice(func(i int) app.UI { return m.row(uploads[i]) })),
-		&m.remove,
 	)
 }
 
@@ -197,14 +201,14 @@ func (m *myUploads) row(u api.Upload) app.UI {
 		elem("div").Class("actions").Body(
 			elem("a").Class("button quiet small").Attr("href", "/upload").Text("Continue").Aria("label", "Continue "+name),
 			elem("button").Attr("type", "button").Class("button quiet small danger").Text("Discard").Aria("label", "Discard "+name).
-				OnClick(func(ctx app.Context, _ app.Event) { m.onRemove(ctx, u, name) }, u.ID, name),
+				OnClick(func(app.Context, app.Event) { m.onRemove(u, name) }, u.ID, name),
 		),
 	)
 }
 
-func (m *myUploads) onRemove(ctx app.Context, u api.Upload, name string) {
-	m.remove.ask(ctx, "Discard this upload?", "What has arrived of “"+name+"” is deleted.", "Discard", func(ctx app.Context) {
-		do(ctx, func(c context.Context) error { return m.env.API.RemoveVideo(c, u.ID) }, func(_ app.Context, err error) {
+func (m *myUploads) onRemove(u api.Upload, name string) {
+	m.remove.ask("Discard this upload?", "What has arrived of “"+name+"” is deleted.", "Discard", func() {
+		do(m.ctx, func(c context.Context) error { return m.env.API.RemoveVideo(c, u.ID) }, func(err error) {
 			if err != nil {
 				m.remove.fail(err)
 				return

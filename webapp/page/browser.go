@@ -67,9 +67,9 @@ func replaceAddress(address string) { hook("replace", address) }
 
 // onAddress calls f on the UI goroutine whenever the address changes, as long as the
 // page lives.
-func onAddress(ctx app.Context, f func(app.Context)) {
+func onAddress(ctx app.Context, f func()) {
 	app.Window().Get("kinopod").Set("onAddress", app.FuncOf(func(app.Value, []app.Value) any {
-		ctx.Dispatch(f)
+		ctx.Dispatch(func(app.Context) { f() })
 		return nil
 	}))
 }
@@ -97,7 +97,7 @@ func reduceMotion() bool {
 }
 
 // copyText puts text on the clipboard; done says on the UI goroutine whether it worked.
-func copyText(ctx app.Context, text string, done func(app.Context, bool)) {
+func copyText(ctx app.Context, text string, done func(bool)) {
 	hookAsync(ctx, "copy", done, text)
 }
 
@@ -111,15 +111,15 @@ func share(title, address string) {
 }
 
 // hookAsync is hook for what answers later, with a promise of a boolean.
-func hookAsync(ctx app.Context, name string, done func(app.Context, bool), args ...any) {
+func hookAsync(ctx app.Context, name string, done func(bool), args ...any) {
 	p := hook(name, args...)
 	if !p.Truthy() {
-		done(ctx, false)
+		done(false)
 		return
 	}
 	p.Then(func(v app.Value) {
 		ok := v.Truthy()
-		ctx.Dispatch(func(ctx app.Context) { done(ctx, ok) })
+		ctx.Dispatch(func(app.Context) { done(ok) })
 	})
 }
 

@@ -65,7 +65,7 @@ func skeletons(n int) app.UI {
 }
 
 // failure says what went wrong and offers to try again; retry may be nil.
-func failure(err *api.Error, retry func(app.Context)) app.UI {
+func failure(err *api.Error, retry func()) app.UI {
 	picture, title := iconSad, "That did not work"
 	switch err.Code {
 	case api.CodeOffline:
@@ -78,7 +78,7 @@ func failure(err *api.Error, retry func(app.Context)) app.UI {
 		elem("h2").Text(title),
 		elem("p").Text(err.Message),
 		app.If(retry != nil, elem("button").Attr("type", "button").Class("button").Text("Try again").
-			OnClick(func(ctx app.Context, _ app.Event) { retry(ctx) })),
+			OnClick(func(app.Context, app.Event) { retry() })),
 	)
 }
 

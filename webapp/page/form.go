@@ -79,21 +79,21 @@ func problem(err *api.Error) app.UI {
 
 // form is a <form> that sends by calling send. It posts to nowhere by itself: what is
 // typed into it must never come into an address.
-func form(label string, send func(app.Context), body ...app.UI) app.UI {
+func form(label string, send func(), body ...app.UI) app.UI {
 	return elem("form").Class("form").Attr("method", "post").Aria("label", label).
-		OnSubmit(func(ctx app.Context, e app.Event) {
+		OnSubmit(func(_ app.Context, e app.Event) {
 			e.PreventDefault()
-			send(ctx)
+			send()
 		}).Body(body...)
 }
 
 // edit is the form that changes what is said of a video.
 type edit struct {
-	app.Compo
+	component
 
 	env    *Env
 	video  api.Video
-	done   func(app.Context, *api.Video) // with nil when it was given up
+	done   func(*api.Video) // with nil when it was given up
 	name   string
 	about  string
 	tags   string
@@ -102,7 +102,7 @@ type edit struct {
 	prefix string // of the ids of its fields
 }
 
-func newEdit(e *Env, v api.Video, done func(app.Context, *api.Video)) *edit {
+func newEdit(e *Env, v api.Video, done func(*api.Video)) *edit {
 	return &edit{
 		env: e, video: v, done: done, prefix: "edit-" + v.ID.String(),
 		name: v.Name, about: v.Description, tags: strings.Join(v.Tags, ", "),
@@ -111,6 +111,7 @@ func newEdit(e *Env, v api.Video, done func(app.Context, *api.Video)) *edit {
 
 // OnMount implements app.Mounter.
 func (f *edit) OnMount(ctx app.Context) {
+	f.ctx = ctx
 	ctx.Defer(func(app.Context) { focus(f.prefix + "-name") })
 }
 
@@ -123,12 +124,12 @@ func (f *edit) Render() app.UI {
 		problem(f.err),
 		elem("div").Class("actions").Body(
 			submit(f.busy, "Save", "Saving…"),
-			elem("button").Attr("type", "button").Class("button quiet").Text("Cancel").OnClick(func(ctx app.Context, _ app.Event) { f.done(ctx, nil) }),
+			elem("button").Attr("type", "button").Class("button quiet").Text("Cancel").OnClick(func(app.Context, app.Event) { f.done(nil) }),
 		),
 	)
 }
 
-func (f *edit) save(ctx app.Context) {
+func (f *edit) save() {
 	if f.busy {
 		return
 	}
@@ -137,7 +138,7 @@ func (f *edit) save(ctx app.Context) {
 		return
 	}
 	f.busy = true
-	send(ctx, func(c context.Context) (api.Video, error) { return f.env.API.EditVideo(c, f.video.ID, change) }, func(ctx app.Context, v api.Video, err error) {
+	send(f.ctx, func(c context.Context) (api.Video, error) { return f.env.API.EditVideo(c, f.video.ID, change) }, func(v api.Video, err error) {
 		f.busy = false
 		if err != nil {
 			f.err = api.AsError(err)
@@ -145,7 +146,7 @@ func (f *edit) save(ctx app.Context) {
 		}
 		f.env.forget(v.ID)
 		f.env.say("Saved.")
-		f.done(ctx, &v)
+		f.done(&v)
 	})
 }
 
@@ -173,20 +174,20 @@ func invalid(text string) *api.Error { return &api.Error{Code: api.CodeInvalid, 
 
 // question is a dialog that asks before something that cannot be undone. Opened by ask.
 type question struct {
-	app.Compo
+	component
 
 	id               string
 	title, text, yes string
 	busy             bool
 	err              *api.Error
-	act              func(app.Context) // what "yes" does; it ends with close or with fail
+	act              func() // what "yes" does; it ends with close or with fail
 }
 
 // ask opens the dialog.
-func (q *question) ask(ctx app.Context, title, text, yes string, act func(app.Context)) {
+func (q *question) ask(title, text, yes string, act func()) {
 	q.title, q.text, q.yes, q.act, q.busy, q.err = title, text, yes, act, false, nil
 	q.Update()
-	ctx.Defer(func(app.Context) { showModal(q.id) })
+	q.ctx.Defer(func(app.Context) { showModal(q.id) })
 }
 
 func (q *question) close() {
@@ -210,10 +211,10 @@ func (q *question) Render() app.UI {
 			// The first button has the keyboard: the one that changes nothing.
 			elem("button").Attr("type", "button").Class("button quiet").Text("Cancel").OnClick(func(app.Context, app.Event) { q.close() }),
 			elem("button").Attr("type", "button").Class("button danger").Attr("disabled", q.busy).Text(pick(q.busy, "Working…", q.yes)).
-				OnClick(func(ctx app.Context, _ app.Event) {
+				OnClick(func(app.Context, app.Event) {
 					if !q.busy {
 						q.busy = true
-						q.act(ctx)
+						q.act()
 					}
 				}),
 		),

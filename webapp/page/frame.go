@@ -15,10 +15,9 @@ import (
 // Frame is the whole page: header, one screen, footer. There is one a visit; it
 // changes its screen as the address changes.
 type Frame struct {
-	app.Compo
+	component
 
 	env     *Env
-	ctx     app.Context // nil until mounted
 	url     *url.URL
 	screen  screen
 	known   bool // who the viewer is and what the pod is has been asked for
@@ -112,18 +111,18 @@ func (f *Frame) OnInit() {
 func (f *Frame) OnMount(ctx app.Context) {
 	f.ctx = ctx
 	if !f.known {
-		f.learn(ctx)
+		f.learn()
 	}
-	f.setHead(ctx)
+	f.setHead()
 	f.scrolls = map[string]float64{}
 	restoreTyped()
 	manageScrolling()
 	onAddress(ctx, f.follow)
 	for event, offline := range map[string]bool{"online": false, "offline": true} {
-		app.Window().AddEventListener(event, func(ctx app.Context, _ app.Event) {
+		app.Window().AddEventListener(event, func(app.Context, app.Event) {
 			f.offline = offline
 			if !offline && !f.known {
-				f.learn(ctx)
+				f.learn()
 			}
 			f.Update()
 		})
@@ -133,14 +132,14 @@ func (f *Frame) OnMount(ctx app.Context) {
 
 // learn asks what the pod is and who the viewer is: the shell that the service worker
 // keeps knows neither.
-func (f *Frame) learn(ctx app.Context) {
-	send(ctx, f.env.API.Pod, func(ctx app.Context, p api.Pod, err error) {
+func (f *Frame) learn() {
+	send(f.ctx, f.env.API.Pod, func(p api.Pod, err error) {
 		if err != nil {
 			return // the screen says what is wrong; "online" asks again
 		}
 		f.env.Pod, f.known = p, true
-		f.setHead(ctx)
-		send(ctx, f.env.API.Me, func(_ app.Context, u api.User, err error) {
+		f.setHead()
+		send(f.ctx, f.env.API.Me, func(u api.User, err error) {
 			if err == nil {
 				f.env.setMe(&u)
 			}
@@ -150,13 +149,12 @@ func (f *Frame) learn(ctx app.Context) {
 }
 
 // follow changes the screen when the address has changed.
-func (f *Frame) follow(ctx app.Context) {
-	u := app.Window().URL()
+func (f *Frame) follow() {
+	u, back := app.Window().URL(), wentBack()
 	if u.RequestURI() == f.url.RequestURI() {
-		return
+		return // another place in the same page
 	}
 	f.scrolls[f.url.RequestURI()] = scrollTop()
-	back := wentBack()
 	next := screenFor(f.env, u)
 	f.url = u
 	if reflect.TypeOf(f.screen) == reflect.TypeOf(next) {
@@ -165,8 +163,8 @@ func (f *Frame) follow(ctx app.Context) {
 	} else {
 		f.screen = next
 	}
-	f.setHead(ctx)
-	ctx.Defer(func(app.Context) {
+	f.setHead()
+	f.ctx.Defer(func(app.Context) {
 		if back {
 			scrollTo(f.scrolls[u.RequestURI()])
 			return
@@ -185,14 +183,14 @@ func (f *Frame) OnAppUpdate(ctx app.Context) { f.stale = ctx.AppUpdateAvailable(
 func (f *Frame) OnAppInstallChange(app.Context) {}
 
 // setHead puts what the screen says of itself into the document.
-func (f *Frame) setHead(ctx app.Context) {
+func (f *Frame) setHead() {
 	h := f.screen.head()
 	if h.Redirect != "" {
 		replaceAddress(h.Redirect)
 		return
 	}
-	ctx.Page().SetTitle(FullTitle(h, f.env.Pod.Name))
-	ctx.Page().SetDescription(h.Description)
+	f.ctx.Page().SetTitle(FullTitle(h, f.env.Pod.Name))
+	f.ctx.Page().SetDescription(h.Description)
 }
 
 // FullTitle is the title of the document.

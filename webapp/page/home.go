@@ -13,11 +13,10 @@ import (
 
 // home is the newest videos, of everybody or of one uploader, without an end.
 type home struct {
-	app.Compo
+	component
 
 	env      *Env
-	ctx      app.Context // nil until mounted
-	key      string      // the address
+	key      string // the address
 	uploader string
 	cursor   string // of the page that the address names; "" is the first
 	now      time.Time
@@ -92,14 +91,13 @@ func (h *home) start() {
 		h.ctx.Defer(func(app.Context) { h.watchEnd() })
 		return
 	}
-	h.load(h.ctx)
+	h.load()
 }
 
-func (h *home) load(ctx app.Context) {
-	h.feed.Err = nil
-	load(ctx, &h.feed, h.first, func(ctx app.Context) {
+func (h *home) load() {
+	load(h.ctx, &h.feed, h.first, func() {
 		h.env.see(h.feed.Value.Videos)
-		ctx.Defer(func(app.Context) { h.watchEnd() })
+		h.ctx.Defer(func(app.Context) { h.watchEnd() })
 	})
 }
 
@@ -108,16 +106,16 @@ func (h *home) watchEnd() {
 	if h.stop != nil {
 		h.stop()
 	}
-	h.stop = onVisible(h.ctx, "feed-end", "1200px", h.loadMore)
+	h.stop = onVisible(h.ctx, "feed-end", "1200px", func(app.Context) { h.loadMore() })
 }
 
-func (h *home) loadMore(ctx app.Context) {
+func (h *home) loadMore() {
 	cursor := h.feed.Value.Cursor
 	if h.busy || cursor == "" {
 		return
 	}
-	h.busy, h.more.Err = true, nil
-	load(ctx, &h.more, func(c context.Context) (api.VideoPage, error) { return h.env.API.Videos(c, h.query(cursor)) }, func(ctx app.Context) {
+	h.busy = true
+	load(h.ctx, &h.more, func(c context.Context) (api.VideoPage, error) { return h.env.API.Videos(c, h.query(cursor)) }, func() {
 		h.busy = false
 		if h.more.Err != nil {
 			return
@@ -125,7 +123,7 @@ func (h *home) loadMore(ctx app.Context) {
 		h.env.see(h.more.Value.Videos)
 		h.feed.Value.Videos = append(slices.Clip(h.feed.Value.Videos), fresh(h.feed.Value.Videos, h.more.Value.Videos)...)
 		h.feed.Value.Cursor = h.more.Value.Cursor
-		ctx.Defer(func(app.Context) { h.watchEnd() })
+		h.ctx.Defer(func(app.Context) { h.watchEnd() })
 	})
 }
 
@@ -203,7 +201,7 @@ func (h *home) end() app.UI {
 		return elem("a").Class("button quiet").Attr("href", "/?"+u.Encode()).Attr("rel", "next").Text("More videos")
 	}
 	return elem("button").Attr("type", "button").Class("button quiet").Attr("disabled", h.busy).Text(pick(h.busy, "Loading…", "More videos")).
-		OnClick(func(ctx app.Context, _ app.Event) { h.loadMore(ctx) })
+		OnClick(func(app.Context, app.Event) { h.loadMore() })
 }
 
 // pick chooses between two values.

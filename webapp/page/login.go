@@ -14,7 +14,7 @@ import (
 // login is where a session begins: with an account, with a new account as the pod's
 // policy allows, or with the pod's first account.
 type login struct {
-	app.Compo
+	component
 
 	env      *Env
 	next     string
@@ -128,7 +128,7 @@ func (l *login) aside(text, path, link string) app.UI {
 	return elem("p").Class("login-other").Body(elem("span").Text(text), elem("a").Attr("href", path).Text(link))
 }
 
-func (l *login) send(ctx app.Context) {
+func (l *login) send() {
 	if l.busy {
 		return
 	}
@@ -142,7 +142,7 @@ func (l *login) send(ctx app.Context) {
 			return l.env.API.Register(c, api.Registration{Username: name, Password: password, Invite: l.invite, Setup: l.setup})
 		}
 	}
-	send(ctx, ask, func(ctx app.Context, s api.Session, err error) {
+	send(l.ctx, ask, func(s api.Session, err error) {
 		l.busy = false
 		if err != nil {
 			l.err = api.AsError(err)

@@ -86,6 +86,18 @@ func (e *Env) forget(id video.ID) {
 // maxKnown bounds what see keeps.
 const maxKnown = 2000
 
+// component is a go-app component that asks the pod. Answers are dispatched with its
+// own context: that of an event belongs to an element, and what is dispatched with it is
+// dropped when a later tree has no such element.
+type component struct {
+	app.Compo
+
+	ctx app.Context // nil until mounted
+}
+
+// OnMount implements app.Mounter.
+func (c *component) OnMount(ctx app.Context) { c.ctx = ctx }
+
 // screen is what fills the frame: one page of the app.
 type screen interface {
 	app.Composer
@@ -140,33 +152,33 @@ func (c *content[T]) status() int {
 
 // load asks for c beside the page, and shows it in the component of ctx when it is
 // there, unless a later load of c has begun. then may be nil.
-func load[T any](ctx app.Context, c *content[T], get func(context.Context) (T, error), then func(app.Context)) {
+func load[T any](ctx app.Context, c *content[T], get func(context.Context) (T, error), then func()) {
+	c.Err = nil
 	c.serial++
 	serial := c.serial
-	send(ctx, get, func(ctx app.Context, v T, err error) {
+	send(ctx, get, func(v T, err error) {
 		if c.serial != serial {
 			return
 		}
 		c.set(v, err)
 		if then != nil {
-			then(ctx)
+			then()
 		}
 	})
 }
 
 // send asks something of the pod beside the page; done gets the answer on the UI
 // goroutine, unless the component of ctx is gone by then.
-func send[T any](ctx app.Context, ask func(context.Context) (T, error), done func(app.Context, T, error)) {
+func send[T any](ctx app.Context, ask func(context.Context) (T, error), done func(T, error)) {
 	ctx.Async(func() {
 		v, err := ask(ctx)
-		ctx.Dispatch(func(ctx app.Context) { done(ctx, v, err) })
+		ctx.Dispatch(func(app.Context) { done(v, err) })
 	})
 }
 
 // do is send for what answers nothing.
-func do(ctx app.Context, ask func(context.Context) error, done func(app.Context, error)) {
-	send(ctx, func(c context.Context) (struct{}, error) { return struct{}{}, ask(c) },
-		func(ctx app.Context, _ struct{}, err error) { done(ctx, err) })
+func do(ctx app.Context, ask func(context.Context) error, done func(error)) {
+	send(ctx, func(c context.Context) (struct{}, error) { return struct{}{}, ask(c) }, func(_ struct{}, err error) { done(err) })
 }
 
 // handover is what the pod gives to the browser inside the document.

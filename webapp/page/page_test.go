@@ -96,7 +96,8 @@ func pieces(s string) (out []swarm.PieceState) {
 func TestCells(t *testing.T) {
 	got := cellsOf(pieces("wwvvv.f.l"), 3)
 	want := []cell{
-		{first: 0, count: 3, source: swarm.WebSeed, have: 1}, {first: 3, count: 3, source: swarm.Viewer, have: 2.0 / 3},
+		{first: 0, count: 3, source: swarm.WebSeed, have: 1},
+		{first: 3, count: 3, source: swarm.Viewer, have: 2.0 / 3},
 		{first: 6, count: 3, source: swarm.Local, have: 1.0 / 3, fetching: true},
 	}
 	if len(got) != len(want) {
@@ -176,7 +177,9 @@ func TestApproach(t *testing.T) {
 }
 
 func TestPalette(t *testing.T) {
-	p := readPalette(func(name string) string { return map[string]string{"--src-web": " #0102ff", "--accent": "#ffc857"}[name] })
+	p := readPalette(func(name string) string {
+		return map[string]string{"--src-web": " #0102ff", "--accent": "#ffc857"}[name]
+	})
 	if p.source[swarm.WebSeed] != (color.NRGBA{1, 2, 255, 255}) || p.accent != (color.NRGBA{255, 200, 87, 255}) || p.missing != (color.NRGBA{128, 128, 128, 255}) {
 		t.Errorf("%+v", p)
 	}

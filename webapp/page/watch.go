@@ -18,10 +18,9 @@ import (
 // watch is the page of one video: the player, the swarm strip below it, what is said
 // of the video, and the swarm beside it.
 type watch struct {
-	app.Compo
+	component
 
 	env    *Env
-	ctx    app.Context // nil until mounted
 	id     video.ID
 	now    time.Time
 	video  content[api.Video]
@@ -105,16 +104,15 @@ func (w *watch) start() {
 	if w.video.Done && w.video.Value.Magnet != "" {
 		return
 	}
-	w.load(w.ctx)
+	w.load()
 }
 
-func (w *watch) load(ctx app.Context) {
-	w.video.Err = nil
-	load(ctx, &w.video, w.get, func(ctx app.Context) {
+func (w *watch) load() {
+	load(w.ctx, &w.video, w.get, func() {
 		if w.video.Done {
 			w.play()
 		}
-		w.env.frame.setHead(ctx)
+		w.env.frame.setHead()
 	})
 }
 
@@ -247,13 +245,13 @@ func (w *watch) shareButton(v api.Video) app.UI {
 	return elem("button").Attr("type", "button").Class("button quiet").Body(
 		icon(pick(app.IsClient && canShare(), iconShare, iconLink)),
 		elem("span").Text(pick(app.IsClient && canShare(), "Share", "Copy link")),
-	).OnClick(func(ctx app.Context, _ app.Event) {
+	).OnClick(func(app.Context, app.Event) {
 		address := Origin() + api.WatchPath(v.ID)
 		if canShare() {
 			share(v.Name, address)
 			return
 		}
-		copyText(ctx, address, func(_ app.Context, ok bool) {
+		copyText(w.ctx, address, func(ok bool) {
 			w.env.say(pick(ok, "Link copied.", "The link could not be copied: "+address))
 		})
 	}, v.ID)
@@ -281,20 +279,20 @@ func (w *watch) description(v api.Video) app.UI {
 }
 
 func (w *watch) onEdit(app.Context, app.Event) {
-	w.edit = newEdit(w.env, w.video.Value, func(ctx app.Context, changed *api.Video) {
+	w.edit = newEdit(w.env, w.video.Value, func(changed *api.Video) {
 		w.edit = nil
 		if changed != nil {
 			w.video.set(*changed, nil)
-			w.env.frame.setHead(ctx)
+			w.env.frame.setHead()
 		}
 		w.Update()
 	})
 }
 
-func (w *watch) onRemove(ctx app.Context, _ app.Event) {
+func (w *watch) onRemove(app.Context, app.Event) {
 	v := w.video.Value
-	w.remove.ask(ctx, "Remove this video?", "“"+v.Name+"” leaves the list, the swarm and the disk. Nobody can bring it back.", "Remove", func(ctx app.Context) {
-		do(ctx, func(c context.Context) error { return w.env.API.RemoveVideo(c, v.ID) }, func(ctx app.Context, err error) {
+	w.remove.ask("Remove this video?", "“"+v.Name+"” leaves the list, the swarm and the disk. Nobody can bring it back.", "Remove", func() {
+		do(w.ctx, func(c context.Context) error { return w.env.API.RemoveVideo(c, v.ID) }, func(err error) {
 			if err != nil {
 				w.remove.fail(err)
 				return
