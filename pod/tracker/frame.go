@@ -19,7 +19,6 @@ const (
 
 // Close codes (RFC 6455, 7.4).
 const (
-	closeNormal    = 1000
 	closeGoingAway = 1001
 	closeProtocol  = 1002
 	closeNoStatus  = 1005 // never on the wire
