@@ -49,6 +49,7 @@ var one = sync.OnceValue(func() *player {
 		p.element.Set("autoplay", true)
 		p.element.Set("preload", "auto")
 		p.element.Call("setAttribute", "playsinline", "")
+		p.element.Set("crossOrigin", "anonymous")
 	}
 	p.parking.Call("appendChild", p.element)
 	p.listen()

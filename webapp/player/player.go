@@ -5,7 +5,9 @@
 // The pod renders the element into the page of a video, so that it plays before
 // WebAssembly is there. go-app does not hydrate: Adopt takes the element out before
 // the first mount, and Place puts it into the page that was mounted. An element that
-// is moved within one task plays on.
+// is moved within one task plays on. It has crossorigin="anonymous", here and where
+// pages are rendered: without it Chromium does not let answers of the pod and answers
+// that the service worker made be mixed in one film.
 //
 // Outside of a browser all functions do nothing: pages are rendered by the pod with
 // the same code.

@@ -12,6 +12,7 @@
 (() => {
   const engines = new Map(); // client id -> Map(info hash -> {size, type})
   const patience = 1000; // ms until an engine that does not answer is given up
+  const handOver = 1 << 20; // bytes of an answer without an engine: the next range may have one
 
   self.addEventListener('message', (event) => {
     const m = event.data;
@@ -35,10 +36,22 @@
     const engine = engines.get(event.clientId)?.get(infoHash);
     if (engine) {
       event.respondWith(answer(event, infoHash, engine));
-    } else if (event.clientId) {
+      return;
+    }
+    event.respondWith(plain(event.request));
+    if (event.clientId) {
       event.waitUntil(self.clients.get(event.clientId).then((page) => page?.postMessage({ kinopod: 'who' })));
     }
   });
+
+  // The pod cuts an open range short by itself, but cannot see what a request is for
+  // when it comes through a worker.
+  function plain(request) {
+    const open = /^bytes=(\d+)-$/.exec(request.headers.get('Range') ?? '');
+    if (!open) return fetch(request);
+    const from = Number(open[1]);
+    return fetch(request.url, { headers: { Range: `bytes=${from}-${from + handOver - 1}` }, credentials: 'same-origin', signal: request.signal });
+  }
 
   async function answer(event, infoHash, { size, type }) {
     const range = parse(event.request.headers.get('Range'), size);
@@ -49,13 +62,14 @@
     const body = page && await stream(page, infoHash, range.from, range.to);
     if (!body) {
       engines.get(event.clientId)?.delete(infoHash);
-      return fetch(event.request);
+      return plain(event.request);
     }
     const headers = {
       'Content-Type': type,
       'Content-Length': String(range.to - range.from),
       'Accept-Ranges': 'bytes',
       'Cache-Control': 'no-store',
+      ETag: `"${infoHash}"`,
     };
     if (range.partial) headers['Content-Range'] = `bytes ${range.from}-${range.to - 1}/${size}`;
     return new Response(body, { status: range.partial ? 206 : 200, headers });
