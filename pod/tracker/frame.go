@@ -108,8 +108,8 @@ type frameReader struct {
 }
 
 // feed takes the next bytes, which it may change, and calls each for what is whole:
-// messages (opText, opBinary), control frames, and, without a payload, for each
-// fragment but the last (opContinuation). A payload lives until each returns. A
+// messages (opText, those of binary frames too), control frames, and, without a
+// payload, for each fragment but the last (opContinuation). A payload lives until each returns. A
 // message is at most most bytes. After an error nothing more may be fed.
 func (r *frameReader) feed(b []byte, most int, each func(opcode, []byte) error) error {
 	if len(r.in) > 0 {
