@@ -284,21 +284,35 @@ func (p *panel) peers() app.UI {
 }
 
 func peerRow(o swarm.Peer) app.UI {
-	name, picture := "Viewer "+peerName(o.ID), iconViewer
+	kind, name, picture := "Viewer ", peerName(o.ID), iconViewer
 	if o.Pod {
-		name, picture = "Pod", iconPod
-	}
-	state := o.State
-	if state == "connected" {
-		state = formatShare(int64(math.Round(o.Progress*1000)), 1000)
+		kind, name, picture = "", "Pod", iconPod
 	}
 	return elem("li").Class(pick(o.Pod, "peer pod", "peer viewer")).Body(
 		icon(picture),
-		elem("span").Class("peer-name").Text(name),
-		elem("span").Class("peer-state dim").Title(o.State).Text(state),
-		elem("span").Class("peer-rate").Body(icon(iconDown), elem("span").Class("off-screen").Text("down"), elem("span").Text(formatRate(o.Down))),
-		elem("span").Class("peer-rate").Body(icon(iconUp), elem("span").Class("off-screen").Text("up"), elem("span").Text(formatRate(o.Up))),
+		elem("span").Class("peer-name").Body(
+			elem("span").Class("off-screen").Text(kind), elem("span").Text(name), elem("span").Class("dim").Text(peerState(o)),
+		),
+		peerRate("down", iconDown, o.Down),
+		peerRate("up", iconUp, o.Up),
 	)
+}
+
+func peerRate(way, picture string, rate float64) app.UI {
+	return elem("span").Class("peer-rate").Body(icon(picture), elem("span").Class("off-screen").Text(way), elem("span").Text(formatRate(rate)))
+}
+
+// peerState says how much of the video a peer has, or why it gives nothing.
+func peerState(o swarm.Peer) string {
+	switch o.State {
+	case stateConnecting:
+		return "connecting"
+	case "choked":
+		return "waiting"
+	case "benched":
+		return "resting"
+	}
+	return formatShare(int64(math.Round(o.Progress*1000)), 1000)
 }
 
 // peerName is a short name for a peer: the end of its id, which is the random part.
