@@ -101,11 +101,15 @@ func (w *watch) start() {
 	if w.video.Done {
 		w.play()
 	}
-	if w.video.Done && w.video.Value.Magnet != "" {
-		return
+	known := w.video.Done && !w.partial()
+	gone := w.video.Err != nil && w.video.Err.Code == api.CodeNotFound
+	if !known && !gone {
+		w.load()
 	}
-	w.load()
 }
+
+// partial says whether the video is only known from a list, which leaves parts away.
+func (w *watch) partial() bool { return w.video.Value.Magnet == "" }
 
 func (w *watch) load() {
 	load(w.ctx, &w.video, w.get, func() {
@@ -182,7 +186,7 @@ func (w *watch) plainPlayer() app.UI {
 		return nil
 	}
 	v := w.video.Value
-	return elem("video").ID("kinopod-video").Attr("src", ownPath(v.StreamURL)).Attr("poster", ownPath(v.ThumbnailURL)).
+	return elem("video").ID(player.ElementID).Attr("crossorigin", "anonymous").Attr("src", ownPath(v.StreamURL)).Attr("poster", ownPath(v.ThumbnailURL)).
 		Attr("controls", true).Attr("autoplay", true).Attr("preload", "auto").Attr("playsinline", true).Aria("label", v.Name)
 }
 
@@ -233,10 +237,10 @@ func (w *watch) actions(v api.Video) app.UI {
 }
 
 // link is an action that is the browser's: "download" keeps the app from taking it for
-// an address of its own.
+// an address of its own. Without an address it keeps its place.
 func link(text, title, href, picture, file string) app.UI {
 	if href == "" {
-		return nil
+		return elem("button").Attr("type", "button").Class("button quiet").Attr("disabled", true).Body(icon(picture), elem("span").Text(text))
 	}
 	return elem("a").Class("button quiet").Attr("href", href).Title(title).Attr("download", file).Body(icon(picture), elem("span").Text(text))
 }
@@ -258,6 +262,11 @@ func (w *watch) shareButton(v api.Video) app.UI {
 }
 
 func (w *watch) description(v api.Video) app.UI {
+	if w.partial() && w.video.Err == nil {
+		return elem("div").Class("panel about skeleton").Aria("hidden", true).Body(
+			elem("span").Class("line"), elem("span").Class("line"), elem("span").Class("line short"),
+		)
+	}
 	facts := make([]string, 0, 3)
 	if len(v.Renditions) > 0 {
 		r := v.Renditions[0]
