@@ -53,7 +53,6 @@ type Pod struct {
 	cfg      config.Config
 	log      *slog.Logger
 	host     network.Host
-	identity *identity.Identity
 	redis    *redisproc.Process // nil where another one is configured
 	accounts *accounts.Accounts
 	seeder   *seeder.Seeder
@@ -94,7 +93,8 @@ func New(ctx context.Context, cfg config.Config, o Options) (_ *Pod, err error) 
 	if err := p.listen(); err != nil {
 		return nil, err
 	}
-	if p.identity, err = identity.Open(cfg.Data, p.host); err != nil {
+	// The key is made on the first run: from then on host and key are the pod.
+	if _, err := identity.Open(cfg.Data, p.host); err != nil {
 		return nil, err
 	}
 	db, where, err := p.openRedis(ctx)

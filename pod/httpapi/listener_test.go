@@ -161,3 +161,48 @@ func TestClientBehindProxies(t *testing.T) {
 		}
 	}
 }
+
+// paced is a connection that notes when each write has to be done.
+type paced struct {
+	net.Conn
+	deadlines []time.Time
+	written   int
+}
+
+func (p *paced) SetWriteDeadline(t time.Time) error {
+	p.deadlines = append(p.deadlines, t)
+	return nil
+}
+
+func (p *paced) Write(b []byte) (int, error) {
+	p.written += len(b)
+	return len(b), nil
+}
+
+// TestSlowReader sees that each chunk has a deadline of its own, until somebody
+// else takes the connection over.
+func TestSlowReader(t *testing.T) {
+	p := &paced{}
+	c := &conn{Conn: p}
+	if n, err := c.Write(make([]byte, 3*writeChunk+1)); err != nil || n != 3*writeChunk+1 || p.written != n {
+		t.Fatalf("%d %v", n, err)
+	}
+	if len(p.deadlines) != 4 {
+		t.Errorf("%d deadlines for 4 chunks", len(p.deadlines))
+	}
+	for _, d := range p.deadlines {
+		if left := time.Until(d); left < writeTimeout/2 || left > writeTimeout {
+			t.Errorf("a chunk has %v", left)
+		}
+	}
+	if n, err := c.ReadFrom(io.LimitReader(&zeros{1 << 30}, 1<<20)); err != nil || n != 1<<20 || len(p.deadlines) < 8 {
+		t.Errorf("%d %v with %d deadlines", n, err, len(p.deadlines))
+	}
+	if err := c.SetWriteDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	before := len(p.deadlines)
+	if _, err := c.Write(make([]byte, writeChunk)); err != nil || len(p.deadlines) != before {
+		t.Errorf("%v, and somebody else's deadline is changed", err)
+	}
+}

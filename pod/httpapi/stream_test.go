@@ -190,3 +190,19 @@ func TestStreamCounts(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkStream gets a film whole on one connection.
+func BenchmarkStream(b *testing.B) {
+	d := newDoor(b, nil)
+	b.SetBytes(filmSize)
+	for b.Loop() {
+		res, err := http.Get(d.url + d.streamPath())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if n, err := io.Copy(io.Discard, res.Body); err != nil || n != filmSize {
+			b.Fatal(n, err)
+		}
+		_ = res.Body.Close()
+	}
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -23,11 +24,11 @@ func (serveCommand) Run(ctx context.Context, c *command) error {
 		return err
 	}
 	welcome, err := p.Welcome(ctx)
-	if err != nil {
-		return err
+	if err == nil {
+		err = greet(c, welcome)
 	}
-	if err := greet(c, welcome); err != nil {
-		return err
+	if err != nil {
+		return errors.Join(err, p.Close())
 	}
 	return p.Run(ctx)
 }
