@@ -21,7 +21,7 @@ import (
 )
 
 // ErrMissing says what to install.
-var ErrMissing = errors.New("Chromium is missing: apt-get install chromium (make test does it)")
+var ErrMissing = errors.New("no Chromium: apt-get install chromium (make test does it)")
 
 // Browser is one Chromium process with a profile of its own.
 type Browser struct {

@@ -11,11 +11,23 @@ import (
 )
 
 var everyKind = []Message{
-	{Kind: KeepAlive}, {Kind: Choke}, {Kind: Unchoke}, {Kind: Interested}, {Kind: NotInterested},
-	{Kind: Have, Index: 7}, {Kind: Bitfield, Data: []byte{0xf0, 1}}, {Kind: Request, Index: 1, Begin: 2, Length: 3},
-	{Kind: Piece, Index: 1, Begin: 16384, Data: []byte("block")}, {Kind: Cancel, Index: 1, Begin: 2, Length: 3},
-	{Kind: Port, Data: []byte{1, 2}}, {Kind: Suggest, Index: 9}, {Kind: HaveAll}, {Kind: HaveNone},
-	{Kind: Reject, Index: 4, Begin: 5, Length: 6}, {Kind: AllowedFast, Index: 3}, {Kind: Extended, Index: 2, Data: []byte("d1:ae")},
+	{Kind: KeepAlive},
+	{Kind: Choke},
+	{Kind: Unchoke},
+	{Kind: Interested},
+	{Kind: NotInterested},
+	{Kind: Have, Index: 7},
+	{Kind: Bitfield, Data: []byte{0xf0, 1}},
+	{Kind: Request, Index: 1, Begin: 2, Length: 3},
+	{Kind: Piece, Index: 1, Begin: 16384, Data: []byte("block")},
+	{Kind: Cancel, Index: 1, Begin: 2, Length: 3},
+	{Kind: Port, Data: []byte{1, 2}},
+	{Kind: Suggest, Index: 9},
+	{Kind: HaveAll},
+	{Kind: HaveNone},
+	{Kind: Reject, Index: 4, Begin: 5, Length: 6},
+	{Kind: AllowedFast, Index: 3},
+	{Kind: Extended, Index: 2, Data: []byte("d1:ae")},
 	{Kind: 99, Data: []byte("unknown")},
 }
 

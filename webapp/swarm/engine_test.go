@@ -177,10 +177,8 @@ func TestViewersSideBySideShareOneCopy(t *testing.T) {
 	}
 	const viewers = 4
 	results := make(chan result, viewers)
-	var engines []*Engine
 	for i := range viewers {
 		e := w.engine(func(c *Config) { c.Log = c.Log.With("viewer", i) })
-		engines = append(engines, e)
 		go func() {
 			stalled, err := w.play(within(t, 40*time.Second), e, 5*time.Second)
 			results <- result{stalled, err}

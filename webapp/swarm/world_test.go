@@ -204,10 +204,9 @@ type line struct {
 	sdp  string
 	peer *line
 
-	mu      sync.Mutex
-	closed  bool
-	tamper  func([]byte) []byte
-	dropped bool
+	mu     sync.Mutex
+	closed bool
+	tamper func([]byte) []byte
 }
 
 type memNetwork struct {
