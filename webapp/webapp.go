@@ -178,6 +178,7 @@ var documentTemplate = template.Must(template.New("document").Parse(`<!DOCTYPE h
 <meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">
 <meta name="description" content="{{.Description}}">
 <meta name="referrer" content="same-origin">
+<meta name="color-scheme" content="{{if .Theme}}{{.Theme}}{{else}}dark light{{end}}">
 {{if eq .Theme "dark"}}<meta name="theme-color" content="{{.Dark}}">
 {{else if eq .Theme "light"}}<meta name="theme-color" content="{{.Light}}">
 {{else}}<meta name="theme-color" content="{{.Dark}}" media="not (prefers-color-scheme: light)">

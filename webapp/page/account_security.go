@@ -71,7 +71,7 @@ func (m *mySessions) OnMount(ctx app.Context) {
 }
 
 func (m *mySessions) load() {
-	load(m.ctx, &m.list, m.get, nil)
+	load(m.ctx, &m.list, m.get, func() { m.env.check(m.list.Err) })
 }
 
 // Render implements app.Composer.

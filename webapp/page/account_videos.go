@@ -164,7 +164,7 @@ func (m *myUploads) OnMount(ctx app.Context) {
 }
 
 func (m *myUploads) load() {
-	load(m.ctx, &m.list, m.get, nil)
+	load(m.ctx, &m.list, m.get, func() { m.env.check(m.list.Err) })
 }
 
 // Render implements app.Composer. Without unfinished uploads there is nothing to see.

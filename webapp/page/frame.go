@@ -22,9 +22,10 @@ type Frame struct {
 	screen  screen
 	known   bool // who the viewer is and what the pod is has been asked for
 	message string
-	said    int                // counts messages, so that an old one's end does not end a new one
-	offline bool               // the browser says that there is no network
-	stale   bool               // a newer version of the app is ready
+	said    int  // counts messages, so that an old one's end does not end a new one
+	offline bool // the browser says that there is no network
+	stale   bool // a newer version of the app is ready
+	mini    mini
 	scrolls map[string]float64 // where addresses were left
 }
 
@@ -157,6 +158,7 @@ func (f *Frame) follow() {
 	f.scrolls[f.url.RequestURI()] = scrollTop()
 	next := screenFor(f.env, u)
 	f.url = u
+	f.mini.leave(f.screen, next)
 	if reflect.TypeOf(f.screen) == reflect.TypeOf(next) {
 		f.screen.open(u) // go-app would keep the mounted one: it has the same type
 		f.screen.Update()
@@ -165,6 +167,7 @@ func (f *Frame) follow() {
 	}
 	f.setHead()
 	f.ctx.Defer(func(app.Context) {
+		f.mini.place()
 		if back {
 			scrollTo(f.scrolls[u.RequestURI()])
 			return
@@ -228,8 +231,9 @@ func (f *Frame) Render() app.UI {
 	return elem("div").ID("app").Body(
 		elem("a").Class("skip").Attr("href", "#main").Text("Skip to content"),
 		f.header(),
-		elem("main").ID("main").TabIndex(-1).Body(f.screen),
+		elem("main").ID("main").TabIndex(-1).Aria("label", FullTitle(f.screen.head(), f.PodName())).Body(f.screen),
 		f.footer(),
+		f.mini.render(f.Update),
 		f.notices(),
 	)
 }

@@ -67,6 +67,15 @@ func (e *Env) username() string {
 	return e.Me.Username
 }
 
+// check looks at the failure of something that needs a session: where the session has
+// ended the viewer is asked to log in.
+func (e *Env) check(err *api.Error) {
+	if err != nil && err.Code == api.CodeUnauthorized {
+		e.setMe(nil)
+		e.frame.setHead()
+	}
+}
+
 // see remembers what a list brought.
 func (e *Env) see(videos []api.Video) {
 	if e.known == nil || len(e.known) > maxKnown {

@@ -174,7 +174,9 @@ func (s *strip) drawGlow(f *surface, n, gap int, middle, high float64) {
 	glow.commit()
 	blur := f.px(4)
 	f.context.Set("filter", "blur("+strconv.FormatFloat(blur, 'f', 1, 64)+"px)")
+	f.context.Set("globalAlpha", 0.8) // where there is no blur it is a faint frame
 	f.put(glow, 0, middle-high/2-blur/2, float64(f.width), high+blur)
+	f.context.Set("globalAlpha", 1)
 	f.context.Set("filter", "none")
 	f.put(glow, 0, middle-high/4, float64(f.width), high/2)
 }

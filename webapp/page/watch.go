@@ -29,6 +29,7 @@ type watch struct {
 	panel  *panel
 	remove question
 	stop   func() // of the swarm's statistics
+	keep   bool   // the film plays on when the page is left (mini)
 }
 
 // playerPlace is the id of the element that the player's one <video> is put into.
@@ -150,7 +151,9 @@ func (w *watch) leave() {
 		w.stop()
 		w.stop = nil
 	}
-	player.Leave()
+	if !w.keep {
+		player.Leave()
+	}
 }
 
 // OnDismount implements app.Dismounter.
