@@ -66,7 +66,7 @@ func (q *Queue) hold(it *item, mime, print string) error {
 // limits. Called with the queue locked.
 func (q *Queue) place(it *item) error {
 	if r, ok := q.cfg.Memory.get(it.print); ok && it.ID.IsZero() {
-		it.ID, it.ledger.sent, it.wanted = r.ID, r.Sent, r.Picture
+		it.ID, it.ledger.sent, it.wanted, it.shown = r.ID, r.Sent, r.Chosen, r.Shown-1
 	}
 	if u, ok := q.match(it); ok {
 		it.ID, it.Bytes = u.ID, u.Offset

@@ -140,7 +140,10 @@ func (q *Queue) save(it *item, todo unsavedWork) error {
 	if err := q.cfg.API.SetThumbnail(it.ctx, todo.id, todo.webp); err != nil {
 		return err
 	}
-	q.change(func() { it.shown = todo.picture })
+	q.change(func() {
+		it.shown = todo.picture
+		q.remember(it)
+	})
 	return nil
 }
 

@@ -83,8 +83,8 @@ func TestThumbnail(t *testing.T) {
 	}
 	memory := NewMemory()
 	cfg := Config{API: pod, Base: "http://" + line.Addr(), Preview: look, Memory: memory}
-	q, _ := start(t, cfg)
-	f, _ := film("film.mp4", 2<<20, 1)
+	q, closeTab := start(t, cfg)
+	f, _ := film("film.mp4", 3<<20, 1)
 	q.Add(f)
 	if it := until(t, q, 1, "looked at", func(it Item) bool { return !it.Looking }); it.Chosen != 1 {
 		t.Fatalf("picture %d is chosen", it.Chosen)
@@ -100,8 +100,16 @@ func TestThumbnail(t *testing.T) {
 	until(t, q, 1, "with its picture at the pod", got("good"))
 	q.Choose(1, 2)
 	until(t, q, 1, "with the other picture", got("good", "other"))
+	closeTab()
+	released = make(chan struct{})
+	q, _ = start(t, cfg) // the choice outlives the page, and is not sent again
+	q.Add(f)
+	if it := until(t, q, 1, "looked at again", func(it Item) bool { return !it.Looking }); it.Chosen != 2 {
+		t.Fatalf("picture %d is chosen after a reload", it.Chosen)
+	}
 	q.Choose(1, 7) // there is none
 	until(t, q, 1, "done", in(Done))
+	until(t, q, 1, "with two pictures sent in all", got("good", "other"))
 	q.Cancel(1)
 	select {
 	case <-released:

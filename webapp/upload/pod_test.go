@@ -13,12 +13,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/tus/tusd/v2/pkg/filestore"
 	"github.com/tus/tusd/v2/pkg/handler"
-	"github.com/tus/tusd/v2/pkg/memorylocker"
 	"golang.org/x/exp/slog"
 
 	"kinopod/shared/api"
@@ -81,7 +81,7 @@ func (p *testPod) serve(ln net.Listener) {
 	p.t.Helper()
 	composer := handler.NewStoreComposer()
 	filestore.New(p.dir).UseIn(composer)
-	memorylocker.New().UseIn(composer)
+	composer.UseLocker(&turns{held: map[string]*turn{}})
 	h, err := handler.NewUnroutedHandler(handler.Config{
 		StoreComposer: composer, BasePath: api.PathUploads,
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
@@ -104,7 +104,7 @@ func (p *testPod) serve(ln net.Listener) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	s := &http.Server{Handler: http.StripPrefix(api.PathUploads, h.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	tus := http.StripPrefix(api.PathUploads, h.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if status := p.refusal(r); status != 0 {
 			w.WriteHeader(status)
 			return
@@ -122,7 +122,8 @@ func (p *testPod) serve(ln net.Listener) {
 		case http.MethodDelete:
 			h.DelFile(w, r)
 		}
-	})))}
+	})))
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { tus.ServeHTTP(w, interruptible(w, r)) })}
 	p.mu.Lock()
 	p.server = s
 	p.mu.Unlock()
@@ -292,4 +293,81 @@ func writeUpload(t *testing.T, p *testPod, id video.ID, size int64) {
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+// turns lets one request at a time work on an upload; a later one ends the earlier.
+// tusd's own locker does the same, but its way to end a request is a data race.
+type turns struct {
+	mu   sync.Mutex
+	held map[string]*turn
+}
+
+type turn struct {
+	t    *turns
+	id   string
+	end  func()        // the request that holds it
+	free chan struct{} // closed when it does not any more
+}
+
+func (t *turns) NewLock(id string) (handler.Lock, error) { return &turn{t: t, id: id}, nil }
+
+func (l *turn) Lock(ctx context.Context, _ func()) error {
+	for {
+		l.t.mu.Lock()
+		other := l.t.held[l.id]
+		if other == nil {
+			l.free, l.end = make(chan struct{}), func() {}
+			if b, ok := ctx.Value(bodyKey{}).(*endableBody); ok {
+				l.end = b.end
+			}
+			l.t.held[l.id] = l
+			l.t.mu.Unlock()
+			return nil
+		}
+		l.t.mu.Unlock()
+		other.end()
+		select {
+		case <-other.free:
+		case <-ctx.Done():
+			return handler.ErrLockTimeout
+		}
+	}
+}
+
+func (l *turn) Unlock() error {
+	l.t.mu.Lock()
+	defer l.t.mu.Unlock()
+	delete(l.t.held, l.id)
+	close(l.free)
+	return nil
+}
+
+type bodyKey struct{}
+
+// endableBody is a request's body that somebody else can end.
+type endableBody struct {
+	io.ReadCloser
+	ended atomic.Bool
+	wake  func()
+}
+
+// interruptible gives r a body that turns can end.
+func interruptible(w http.ResponseWriter, r *http.Request) *http.Request {
+	control := http.NewResponseController(w)
+	b := &endableBody{ReadCloser: r.Body, wake: func() { _ = control.SetReadDeadline(time.Unix(1, 0)) }}
+	r = r.WithContext(context.WithValue(r.Context(), bodyKey{}, b))
+	r.Body = b
+	return r
+}
+
+func (b *endableBody) end() {
+	b.ended.Store(true)
+	b.wake()
+}
+
+func (b *endableBody) Read(p []byte) (int, error) {
+	if b.ended.Load() {
+		return 0, io.ErrUnexpectedEOF
+	}
+	return b.ReadCloser.Read(p)
 }

@@ -249,6 +249,22 @@ func (q *Queue) Cancel(key int) {
 	})
 }
 
+// Clear empties the queue and leaves everything as it is at the pod, for an account
+// that is logged out: another one must not see its files.
+func (q *Queue) Clear() {
+	q.change(func() {
+		for _, it := range q.items {
+			q.remember(it)
+			if it.stop != nil {
+				it.stop()
+			}
+			it.letGo()
+		}
+		q.items, q.unfinished, q.known = nil, nil, false
+		q.pod, q.me = api.Pod{}, api.User{}
+	})
+}
+
 // Describe sets what is said of a video. It is saved by itself, soon after the
 // last change.
 func (q *Queue) Describe(key int, d Details) {
@@ -307,7 +323,12 @@ func (q *Queue) Remember() {
 // remember notes what is known of an unfinished upload; called with the queue
 // locked.
 func (q *Queue) remember(it *item) {
-	if !it.ID.IsZero() && it.print != "" && it.State != Done {
-		q.cfg.Memory.put(it.print, record{ID: it.ID, Sent: it.ledger.sent, Picture: it.Chosen + 1, At: time.Now()})
+	if it.ID.IsZero() || it.print == "" || it.State == Done {
+		return
 	}
+	chosen := it.Chosen + 1
+	if chosen == 0 {
+		chosen = it.wanted // the preview is not there yet
+	}
+	q.cfg.Memory.put(it.print, record{ID: it.ID, Sent: it.ledger.sent, Chosen: chosen, Shown: it.shown + 1, At: time.Now()})
 }

@@ -62,16 +62,19 @@ func TestTwoAtOnce(t *testing.T) {
 	t.Parallel()
 	pod := newTestPod(t)
 	line := uploadtest.NewRelay(t, pod.addr)
-	line.SetRate(4 << 20)
+	line.SetRate(128 << 10)
 	q, _ := start(t, Config{API: pod, Base: "http://" + line.Addr()})
 	for n := range 3 {
 		f, _ := film(fmt.Sprintf("%d.mp4", n), 1<<20, uint64(n))
 		q.Add(f)
+		if n < 2 {
+			until(t, q, n+1, "sending", in(Sending))
+		}
 	}
 	until(t, q, 3, "waiting", in(Waiting))
-	until(t, q, 2, "sending", in(Sending))
 	q.Pause(1) // makes room
 	until(t, q, 3, "sending", in(Sending))
+	line.SetRate(0)
 	until(t, q, 3, "done", in(Done))
 	if it := until(t, q, 1, "paused", in(Paused)); it.Bytes == it.Size {
 		t.Fatal("a paused file went up")
@@ -262,6 +265,27 @@ func TestContinue(t *testing.T) {
 	}
 	if len(q.Unfinished()) != 0 {
 		t.Fatal("a video is on the list of the unfinished")
+	}
+}
+
+// Another account sees nothing of what goes up, and the pod keeps it for the first.
+func TestClear(t *testing.T) {
+	t.Parallel()
+	pod := newTestPod(t)
+	line := uploadtest.NewRelay(t, pod.addr)
+	line.SetRate(2 << 20)
+	q, _ := start(t, Config{API: pod, Base: "http://" + line.Addr()})
+	f, want := film("film.mp4", 2<<20, 1)
+	q.Add(f)
+	it := until(t, q, 1, "half", func(it Item) bool { return it.Bytes > 1<<20 })
+	q.Clear()
+	if _, _, ok := q.Account(); ok || len(q.Items())+len(q.Unfinished()) != 0 || q.Busy() {
+		t.Fatal("something is left to see")
+	}
+	q.Add(f) // its owner is back
+	again := until(t, q, 2, "done", in(Done))
+	if again.ID != it.ID || again.Resumed == 0 || !bytes.Equal(pod.bytes(it.ID), want) {
+		t.Fatalf("%s resumed at %d, not %s", again.ID, again.Resumed, it.ID)
 	}
 }
 

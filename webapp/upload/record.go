@@ -14,9 +14,11 @@ import (
 type record struct {
 	ID   video.ID `json:"id"`
 	Sent int64    `json:"sent"` // bytes, in vain ones included
-	// Picture is which of the preview's pictures was chosen, from 1; 0 is none.
-	Picture int       `json:"picture"`
-	At      time.Time `json:"at"`
+	// Which of the preview's pictures was chosen, and which the pod has; from 1, 0 is
+	// none. They are the same each time a file is looked at.
+	Chosen int       `json:"chosen"`
+	Shown  int       `json:"shown"`
+	At     time.Time `json:"at"`
 }
 
 // headBytes is how much of a file's beginning is looked at.

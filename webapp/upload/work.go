@@ -83,7 +83,7 @@ func (q *Queue) take(ctx context.Context) []func(context.Context) {
 			it.halt = halt
 			work = append(work, func(context.Context) { q.send(sendCtx, it) })
 		}
-		if !it.looked && !looking && it.Looking && it.mime != "" {
+		if !it.looked && !looking && it.Looking && it.State != Checking && it.State != Failed {
 			it.looked, looking = true, true
 			work = append(work, func(context.Context) { q.look(it) })
 		}

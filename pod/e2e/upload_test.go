@@ -1,0 +1,252 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"kinopod/pod/config"
+	"kinopod/pod/podtest"
+	"kinopod/shared/api"
+	"kinopod/shared/video"
+)
+
+// Two files are chosen, described while they go up, and are videos then.
+func TestUploadPage(t *testing.T) {
+	p := podtest.Start(t)
+	u := newUploader(t, p.User(t, "ann", api.RoleUser))
+	u.shot("empty")
+	mp4, webm := podtest.MP4.Path(t), podtest.WebM.Path(t)
+	u.line.SetRate(300 << 10)
+	u.choose("#choose-files", mp4)
+	u.drop(webm)
+	u.untilState(1, "sending")
+	u.until(`/^[1-9][0-9]* % . Upload/.test(document.title)`)
+	u.write("#up-1-name", "Waves")
+	u.write("#up-1-about", "At the sea, in the morning.")
+	u.write("#up-1-tags", "sea, Morning")
+	u.until(`document.querySelectorAll(".up:first-child .up-picture").length === 3`)
+	u.shot("going")
+	u.do(click(`.up:first-child .up-picture:nth-child(2)`))
+	u.until(state(1) + ` !== "done" && document.querySelector(".up:first-child .up-saving").textContent.includes("Saved")`)
+	u.line.SetRate(0)
+	u.untilState(1, "done")
+	u.untilState(2, "done")
+	u.until(`document.querySelectorAll(".up-seeding").length === 2`)
+	u.shot("done")
+
+	videos := u.videos()
+	if len(videos) != 2 {
+		t.Fatalf("%d videos", len(videos))
+	}
+	waves := videos[slices.IndexFunc(videos, func(v api.Video) bool { return v.Renditions[0].MIME == video.MP4 })]
+	other := videos[slices.IndexFunc(videos, func(v api.Video) bool { return v.Renditions[0].MIME == video.WebM })]
+	if waves.Name != "Waves" || waves.Description != "At the sea, in the morning." || !slices.Equal(waves.Tags, []string{"sea", "morning"}) {
+		t.Errorf("saved: %q, %q, %q", waves.Name, waves.Description, waves.Tags)
+	}
+	if want := strings.TrimSuffix(filepath.Base(webm), ".webm"); other.Name != want {
+		t.Errorf("the name is %q, not that of the file, %q", other.Name, want)
+	}
+	u.same(waves, mp4)
+	u.same(other, webm)
+	u.thumbnails(waves, other)
+
+	u.do(click(`.up:first-child .up-done a[href^="/watch/"]`))
+	u.until(`location.pathname === ` + fmt.Sprintf("%q", api.WatchPath(waves.ID)))
+	u.open("/upload")
+	if n := eval[int](u, `document.querySelectorAll(".up, .row-upload").length`); n != 0 {
+		t.Errorf("%d files are left on the page", n)
+	}
+}
+
+// thumbnails checks that the first video's is the picture that is chosen on the page,
+// and that the others have one.
+func (u *uploader) thumbnails(videos ...api.Video) {
+	u.t.Helper()
+	for _, v := range videos {
+		if v.ThumbnailURL == "" {
+			u.t.Fatalf("%s has no thumbnail", v.Name)
+		}
+	}
+	_, path, _ := strings.Cut(videos[0].ThumbnailURL, string(videos[0].Origin))
+	same := eval[[]bool](u, fmt.Sprintf(`(async () => {
+		const pixels = (img) => {
+			const c = document.createElement("canvas");
+			[c.width, c.height] = [img.naturalWidth, img.naturalHeight];
+			c.getContext("2d").drawImage(img, 0, 0);
+			return c.width + "x" + c.height + c.toDataURL();
+		};
+		const stored = new Image();
+		stored.src = %q;
+		await stored.decode();
+		return [...document.querySelectorAll(".up:first-child .up-picture img")].map(img => pixels(img) === pixels(stored));
+	})()`, path))
+	if !slices.Equal(same, []bool{false, true, false}) {
+		u.t.Errorf("the second picture was chosen; those equal to the pod's: %v", same)
+	}
+}
+
+// Whatever comes between, the file arrives once, and at most 101 % of it is sent.
+func TestUploadSurvives(t *testing.T) {
+	p := podtest.Exec(t)
+	u := newUploader(t, p.User(t, "ann"))
+	film := podtest.Sample{MIME: video.MP4, Length: 60 * time.Second, Width: 640, Height: 360, Bitrate: 8_000_000}.Path(t)
+	size := fileSize(t, film)
+	u.line.SetRate(4 << 20)
+	before := u.line.Up()
+	u.choose("#choose-files", film)
+
+	u.untilShare(100) // paused
+	u.press("Pause " + filepath.Base(film))
+	u.untilState(1, "paused")
+	at := eval[int](u, `document.querySelector(".up progress").value`)
+	time.Sleep(2 * time.Second)
+	if now := eval[int](u, `document.querySelector(".up progress").value`); now > at+20 {
+		t.Errorf("paused at %d of 1000, and %d later", at, now)
+	}
+	u.press("Resume " + filepath.Base(film))
+
+	u.untilShare(220) // no network
+	u.line.SetDown(true)
+	u.until(state(1) + ` === "retrying"`)
+	u.shot("retrying")
+	u.line.SetDown(false)
+	u.until(state(1) + ` === "sending"`)
+
+	u.untilShare(360) // the pod is killed, and started again
+	p.Kill()
+	p.Start(t)
+	u.until(state(1) + ` === "sending"`)
+
+	u.untilShare(500) // reloaded
+	dialogs := u.dialogs.Load()
+	u.open("/upload")
+	if u.dialogs.Load() == dialogs {
+		t.Error("the browser did not ask before it left the page")
+	}
+	u.until(`document.querySelector(".row-upload progress").value > 0`)
+	u.shot("unfinished")
+	u.choose("#choose-files", film)
+	u.untilState(1, "sending")
+	if n := eval[int](u, `document.querySelectorAll(".row-upload").length`); n != 0 {
+		t.Error("what goes up is listed as unfinished")
+	}
+
+	u.untilShare(640) // the tab is closed, and one opened later
+	u.leave()
+	time.Sleep(time.Second)
+	u.open("/upload")
+	u.choose(`.row-upload input[type="file"]`, film)
+
+	u.untilShare(780) // the browser says itself that it is offline
+	u.offline(true)
+	u.until(state(1) + ` === "retrying"`)
+	u.until(`document.querySelector(".up-state").textContent.includes("offline")`)
+	time.Sleep(3 * time.Second) // the next attempt by itself would be seconds away
+	back := time.Now()
+	u.offline(false)
+	u.until(state(1) + ` === "sending"`)
+	if wait := time.Since(back); wait > 2*time.Second {
+		t.Errorf("it went on only %s after the network was back", wait)
+	}
+	u.line.SetRate(0)
+	u.untilState(1, "done")
+
+	sent := u.line.Up() - before
+	t.Logf("%d bytes went up for a file of %d, pages and headers included: %.2f %%", sent, size, 100*float64(sent)/float64(size))
+	if sent > size*101/100 {
+		t.Errorf("%d bytes were sent for %d", sent, size)
+	}
+	videos := u.videos()
+	if len(videos) != 1 {
+		t.Fatalf("%d videos", len(videos))
+	}
+	u.same(videos[0], film)
+}
+
+func fileSize(t *testing.T, path string) int64 {
+	t.Helper()
+	st, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st.Size()
+}
+
+// What cannot be a video here is refused in words, and leaves nothing behind.
+func TestUploadRefused(t *testing.T) {
+	p := podtest.Start(t, func(c *config.Config) { c.Limits.UploadBytes = 2_000_000 })
+	u := newUploader(t, p.User(t, "ann", api.RoleUser))
+	dir := t.TempDir()
+	write := func(name string, b []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	mp4, err := os.ReadFile(podtest.MP4.Path(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := []string{
+		write("letter.mp4", []byte("Dear pod,")), write("nothing.mp4", nil),
+		write("large.mp4", append(slices.Clone(mp4), make([]byte, 2_000_000)...)), write("half.mp4", mp4[:len(mp4)/2]),
+	}
+	u.choose("#choose-files", files...)
+	for n, says := range []string{"not a video", "is empty", "takes files of up to 2.0 MB", "cut off"} {
+		u.until(fmt.Sprintf(`%s === "failed" && document.querySelector(".up:nth-child(%d) .problem").textContent.includes(%q)`, state(n+1), n+1, says))
+	}
+	u.shot("refused")
+	podtest.Eventually(t, "an empty list of uploads", func() bool {
+		uploads, err := u.account.Uploads(t.Context())
+		return err == nil && len(uploads) == 0
+	})
+	if videos := u.videos(); len(videos) != 0 {
+		t.Errorf("%d videos", len(videos))
+	}
+}
+
+// An upload that began elsewhere is listed; another file is not taken for it; it can
+// be discarded.
+func TestUnfinishedUploads(t *testing.T) {
+	p := podtest.Start(t)
+	u := newUploader(t, p.User(t, "ann", api.RoleUser))
+	film := podtest.MP4.Path(t)
+	b, err := os.ReadFile(film)
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := u.account.CreateUpload(t, int64(len(b)), api.MetaFileName, filepath.Base(film), api.MetaName, "Begun elsewhere")
+	if a := u.account.Patch(t, half, 0, b[:len(b)/2]); a.StatusCode != http.StatusNoContent {
+		t.Fatal(a.Status)
+	}
+	u.account.CreateUpload(t, 1000, api.MetaFileName, "other.mp4")
+	u.open("/upload")
+	u.until(`document.querySelectorAll(".row-upload").length === 2`)
+	row := `.row-upload:has(#again-` + filepath.Base(half) + `)`
+	u.choose("#again-"+filepath.Base(half), podtest.WebM.Path(t))
+	u.until(fmt.Sprintf(`document.querySelector(%q).textContent.includes("another file")`, row))
+
+	before := u.line.Up()
+	u.choose("#again-"+filepath.Base(half), film)
+	u.untilState(1, "done")
+	if sent := u.line.Up() - before; sent > int64(len(b))*6/10 {
+		t.Errorf("%d bytes were sent for the second half of %d", sent, len(b))
+	}
+	if v := u.videos()[0]; v.Name != "Begun elsewhere" {
+		t.Errorf("the name is %q", v.Name)
+	}
+
+	u.do(click(`.row-upload .danger`))
+	u.do(click(`#discard-upload .danger`))
+	u.until(`document.querySelectorAll(".row-upload").length === 0`)
+	if uploads, err := u.account.Uploads(t.Context()); err != nil || len(uploads) != 0 {
+		t.Errorf("left: %v, %v", uploads, err)
+	}
+}
