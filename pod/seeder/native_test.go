@@ -302,8 +302,12 @@ func TestNativeFileCutShort(t *testing.T) {
 		t.Fatal(err)
 	}
 	truncate(t, files.files[h].path)
-	_, _ = c.Write(request(3, 0, 16384).Append(wire.Message{Kind: wire.Interested}.Append(nil)))
-	wait(t, "the file to be closed", func() bool { _, open := files.counts(); return open == 0 })
+	_, _ = c.Write(wire.Message{Kind: wire.Interested}.Append(nil))
+	wait(t, "the file to be closed", func() bool {
+		_, _ = c.Write(request(3, 0, 16384).Append(nil)) // passed over until we are unchoked
+		_, open := files.counts()
+		return open == 0
+	})
 	if _, ok := s.Wanted(h); ok {
 		t.Error("still served")
 	}
