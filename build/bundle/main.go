@@ -193,7 +193,7 @@ func (b *builder) compile(ctx context.Context) (wasm, support []byte, err error)
 		return nil, nil, err
 	}
 	file := filepath.Join(dir, "app.wasm")
-	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"build", "-trimpath", "-ldflags=-w", "-o", file}, lean, []string{command})...)
+	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"build", "-trimpath", "-ldflags=-w -buildid=", "-o", file}, lean, []string{command})...)
 	cmd.Dir, cmd.Stderr = b.root, os.Stderr
 	cmd.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm", "CGO_ENABLED=0")
 	if err := cmd.Run(); err != nil {

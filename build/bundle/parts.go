@@ -44,10 +44,10 @@ func sections(module []byte) ([]section, error) {
 	var all []section
 	for rest := module[header:]; len(rest) > 0; {
 		size, n := binary.Uvarint(rest[1:])
-		end := 1 + n + int(size)
-		if n <= 0 || end > len(rest) {
+		if n <= 0 || size > uint64(len(rest)-1-n) {
 			return nil, errModule
 		}
+		end := 1 + n + int(size)
 		all = append(all, section{id: rest[0], whole: rest[:end], content: rest[1+n : end]})
 		rest = rest[end:]
 	}
@@ -57,7 +57,7 @@ func sections(module []byte) ([]section, error) {
 // customName is the name of a custom section, and what follows it.
 func customName(s section) (string, []byte) {
 	size, n := binary.Uvarint(s.content)
-	if n <= 0 || int(size) > len(s.content)-n {
+	if n <= 0 || size > uint64(len(s.content)-n) {
 		return "", nil
 	}
 	return string(s.content[n : n+int(size)]), s.content[n+int(size):]
