@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"sync"
@@ -114,6 +115,13 @@ func (n *native) stop(s *Seeder) {
 	n.client.Close() // before the listeners: then their end is not an error to it
 	n.client = nil
 	n.close()
+	// Those that were still shaking hands belong to no torrent: nobody closed them.
+	s.mu.Lock()
+	open := slices.Collect(maps.Keys(s.nativeConns))
+	s.mu.Unlock()
+	for _, c := range open {
+		_ = c.Close()
+	}
 }
 
 // serve opens w for BitTorrent clients, if it is not yet.
@@ -194,25 +202,26 @@ func (s *Seeder) admitNative(c net.Conn) (net.Conn, error) {
 	from := addressOf(c.RemoteAddr())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.seats.take(from); err != nil {
+	err := refuse(RefusedOff, nil)
+	if s.engine != nil {
+		err = s.seats.take(from)
+	}
+	if err != nil {
 		s.refused[err.(*refusal).reason]++
 		return nil, err
 	}
-	s.nativePeers++
-	return &nativeConn{Conn: c, pace: newLimiter(s.config.PeerBytesPerSecond), life: s.life, leave: sync.OnceFunc(func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.seats.leave(from)
-		s.nativePeers--
-	})}, nil
+	n := &nativeConn{Conn: c, seeder: s, from: from, pace: newLimiter(s.config.PeerBytesPerSecond), life: s.life}
+	s.nativeConns[n] = struct{}{}
+	return n, nil
 }
 
 // nativeConn is a connection with its seat and its budget.
 type nativeConn struct {
 	net.Conn
-	pace  *rate.Limiter
-	life  context.Context
-	leave func()
+	seeder *Seeder
+	from   netip.Addr
+	pace   *rate.Limiter
+	life   context.Context
 }
 
 func (c *nativeConn) Write(b []byte) (int, error) {
@@ -227,8 +236,15 @@ func (c *nativeConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
+// Close gives the seat back, once.
 func (c *nativeConn) Close() error {
-	c.leave()
+	s := c.seeder
+	s.mu.Lock()
+	if _, open := s.nativeConns[c]; open {
+		delete(s.nativeConns, c)
+		s.seats.leave(c.from)
+	}
+	s.mu.Unlock()
 	return c.Conn.Close()
 }
 

@@ -84,7 +84,7 @@ type Seeder struct {
 	refused map[Refusal]int64
 	// btSent is what was sent to native peers of torrents that are closed now.
 	btSent      int64
-	nativePeers int
+	nativeConns map[*nativeConn]struct{}
 }
 
 // New binds the addresses of c. Nothing is served before Run; a seeder that is not
@@ -98,11 +98,12 @@ func New(c Config, files Files) (*Seeder, error) {
 	}
 	s := &Seeder{
 		config: c, files: files, log: c.Log, self: newPeerID(), all: newLimiter(c.BytesPerSecond),
-		broken:  make(chan magnet.InfoHash, 16),
-		swarms:  map[magnet.InfoHash]*swarm{},
-		peers:   map[peerKey]*peer{},
-		seats:   newSeats(c.Peers, c.PeersPerAddress),
-		refused: map[Refusal]int64{},
+		broken:      make(chan magnet.InfoHash, 16),
+		swarms:      map[magnet.InfoHash]*swarm{},
+		peers:       map[peerKey]*peer{},
+		seats:       newSeats(c.Peers, c.PeersPerAddress),
+		refused:     map[Refusal]int64{},
+		nativeConns: map[*nativeConn]struct{}{},
 	}
 	var err error
 	if s.rtc, err = listenRTC(c.RTCListen, c.PublicAddresses); err != nil {

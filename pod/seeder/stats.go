@@ -16,7 +16,7 @@ type Stats struct {
 func (s *Seeder) Stats() Stats {
 	s.mu.Lock()
 	st := Stats{
-		WebRTCPeers: len(s.peers), NativePeers: s.nativePeers, Torrents: len(s.swarms),
+		WebRTCPeers: len(s.peers), NativePeers: len(s.nativeConns), Torrents: len(s.swarms),
 		WebRTCBytes: s.sent.Load(), NativeBytes: s.btSent, Refused: maps.Clone(s.refused),
 	}
 	var open []*nativeTorrent
