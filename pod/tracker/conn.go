@@ -16,9 +16,12 @@ func (l *loop) linger() time.Duration { return l.limits.Ping / 12 }
 // else comes with its peer id: 10 s.
 func (l *loop) probeTime() time.Duration { return l.limits.Ping / 6 }
 
-// flushSize is how many bytes are collected for a connection before they are sent
-// within one turn of the loop.
-const flushSize = 32 << 10
+// How many bytes are collected within one turn of the loop before they are sent:
+// for one connection, and for all.
+const (
+	flushSize   = 32 << 10
+	pendingSize = 1 << 20
+)
 
 // conn is one WebSocket connection. The loop owns it.
 type conn struct {
@@ -123,6 +126,9 @@ func (l *loop) received(c *conn, b []byte) {
 	case c.begun == 0:
 		c.begun = l.now
 	}
+	if l.pending >= pendingSize {
+		l.flushAll()
+	}
 }
 
 var errClosed = errors.New("closed")
@@ -175,6 +181,7 @@ func (l *loop) begin(c *conn) ([]byte, bool) {
 }
 
 func (l *loop) end(c *conn, out []byte) {
+	l.pending += len(out) - len(c.out)
 	c.out = out
 	if !c.dirty {
 		c.dirty = true

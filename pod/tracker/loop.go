@@ -43,6 +43,7 @@ type loop struct {
 	tick     int       // the bucket that was visited last
 	nextTick time.Duration
 	dirty    []*conn // with something to send
+	pending  int     // bytes queued since everything was sent
 	watched  []*conn // with a deadline
 	free     [][]byte
 	request  announce.Request
@@ -172,6 +173,7 @@ func (l *loop) flushAll() {
 	}
 	clear(l.dirty)
 	l.dirty = l.dirty[:0]
+	l.pending = 0
 }
 
 // sweep is done ticks times in limits.Ping: what is too old ends.

@@ -233,7 +233,9 @@ func (l *loop) takeOffer(c *conn) *peer {
 	}
 	for i, o := range c.offered {
 		if o.id == r.Answer.OfferID && o.from.swarm == s && o.from.id == r.ToPeerID && l.now-o.at <= l.limits.Answer {
-			c.offered = slices.Delete(c.offered, i, i+1)
+			if c.offered = slices.Delete(c.offered, i, i+1); len(c.offered) == 0 {
+				c.offered = nil // an idle connection keeps no memory
+			}
 			return o.from
 		}
 	}
