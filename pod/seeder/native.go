@@ -72,7 +72,7 @@ func bindNative(host, port string) (*native, error) {
 // close frees the port.
 func (n *native) close() {
 	_ = n.tcp.Close()
-	_ = n.utp.Close()
+	_ = n.utp.CloseNow() // Close would wait for peers that never say goodbye
 }
 
 // start begins to take connections.
