@@ -27,6 +27,11 @@ func TestUploadPage(t *testing.T) {
 	u.drop(webm)
 	u.untilState(1, "sending")
 	u.until(`/^[1-9][0-9]* % . Upload/.test(document.title)`)
+	held := `navigator.locks.query().then(l => l.held.filter(x => x.name.startsWith("kinopod.upload.")).length)`
+	u.untilState(2, "sending")
+	if n := eval[int](u, held); n != 2 {
+		t.Errorf("%d files are held against other tabs, not 2", n)
+	}
 	u.write("#up-1-name", "Waves")
 	u.write("#up-1-about", "At the sea, in the morning.")
 	u.write("#up-1-tags", "sea, Morning")
@@ -39,6 +44,9 @@ func TestUploadPage(t *testing.T) {
 	u.untilState(2, "done")
 	u.until(`document.querySelectorAll(".up-seeding").length === 2`)
 	u.shot("done")
+	if n := eval[int](u, held); n != 0 {
+		t.Errorf("%d files are still held against other tabs", n)
+	}
 
 	videos := u.videos()
 	if len(videos) != 2 {
@@ -114,6 +122,7 @@ func TestUploadSurvives(t *testing.T) {
 	u.untilShare(220) // no network
 	u.line.SetDown(true)
 	u.until(state(1) + ` === "retrying"`)
+	u.until(`/again in [1-9]/.test(document.querySelector(".up-state").textContent)`)
 	u.shot("retrying")
 	u.line.SetDown(false)
 	u.until(state(1) + ` === "sending"`)
@@ -176,6 +185,44 @@ func fileSize(t *testing.T, path string) int64 {
 		t.Fatal(err)
 	}
 	return st.Size()
+}
+
+// Without a session the page leads to the log-in page; one that ends while a file goes
+// up leads there too, and the file goes on afterwards.
+func TestUploadLoggedOut(t *testing.T) {
+	p := podtest.Start(t)
+	u := newUploader(t, p.User(t, "ann", api.RoleUser))
+	film := podtest.MP4.Path(t)
+	u.line.SetRate(100 << 10)
+	u.choose("#choose-files", film)
+	u.untilShare(200)
+	sessions, err := u.account.Sessions(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range sessions {
+		if !s.Current {
+			if err := u.account.EndSession(t.Context(), s.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	u.line.SetRate(0)
+	u.until(`document.querySelector('.up[data-state="failed"] .button.small')?.textContent === "Log in"`)
+	u.shot("loggedout")
+	u.do(click(`.up .button.small`))
+	u.until(`location.pathname === "/login"`)
+	u.write(`input[autocomplete="username"]`, u.account.Name)
+	u.write(`input[type="password"]`, podtest.Password)
+	u.do(click(`form button[type="submit"]`))
+	u.untilState(1, "done")
+	u.same(u.videos()[0], film)
+
+	eval[bool](u, fmt.Sprintf(`fetch(%q, {method: "DELETE"}).then(r => r.ok)`, api.PathSession))
+	u.open("/upload")
+	if at := eval[string](u, `location.pathname + location.search`); at != "/login?next=%2Fupload" {
+		t.Errorf("without a session the page is at %s", at)
+	}
 }
 
 // What cannot be a video here is refused in words, and leaves nothing behind.

@@ -3,6 +3,7 @@ package page
 import (
 	"context"
 	"net/url"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -91,11 +92,11 @@ func (u *uploads) OnMount(ctx app.Context) {
 	}
 	u.stop = append(u.stop,
 		u.queue.Watch(u.refreshSoon),
+		u.countDown(),
 		watchDrops(func(over bool) {
 			ctx.Dispatch(func(app.Context) { u.over = over })
 		}, func(files []*upload.File) {
 			ctx.Dispatch(func(app.Context) {
-				u.over = false
 				u.queue.Add(files...)
 			})
 		}))
@@ -126,6 +127,27 @@ func (u *uploads) refreshSoon() {
 			u.env.frame.setHead()
 		})
 	})
+}
+
+// countDown shows each second how long a file still waits for its next attempt.
+func (u *uploads) countDown() (stop func()) {
+	ticker, done := time.NewTicker(time.Second), make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-ticker.C:
+				if slices.ContainsFunc(u.items(), func(it upload.Item) bool { return it.State == upload.Retrying }) {
+					u.refreshSoon()
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		ticker.Stop()
+		close(done)
+	}
 }
 
 const refreshTime = 150 * time.Millisecond
@@ -165,8 +187,7 @@ func (u *uploads) load() {
 	u.err = nil
 	do(u.ctx, u.queue.Refresh, func(err error) {
 		if api.Is(err, api.CodeUnauthorized) {
-			u.env.setMe(nil)
-			u.env.frame.setHead()
+			u.logIn()
 			return
 		}
 		if err != nil {

@@ -23,21 +23,26 @@ func startQueue(m api.Methods) *upload.Queue {
 // drop when they are let go. Its listeners are the browser's own: go-app calls its
 // handlers later, when an event can no longer be kept from opening the file.
 func watchDrops(over func(bool), drop func([]*upload.File)) (stop func()) {
-	inside := 0 // elements entered and not left: each one on the way has its events
+	dragged := false
+	say := func(now bool) {
+		if now != dragged {
+			dragged = now
+			over(now)
+		}
+	}
 	listen := map[string]func(e js.Value){
-		"dragenter": func(js.Value) {
-			if inside++; inside == 1 {
-				over(true)
-			}
+		"dragenter": func(js.Value) { say(true) },
+		"dragover": func(e js.Value) {
+			say(true)
+			e.Get("dataTransfer").Set("dropEffect", "copy")
 		},
-		"dragover": func(e js.Value) { e.Get("dataTransfer").Set("dropEffect", "copy") },
-		"dragleave": func(js.Value) {
-			if inside--; inside == 0 {
-				over(false)
+		"dragleave": func(e js.Value) {
+			if e.Get("relatedTarget").IsNull() { // not to another element of the page
+				say(false)
 			}
 		},
 		"drop": func(e js.Value) {
-			inside = 0
+			say(false)
 			drop(filesOf(e.Get("dataTransfer").Get("files")))
 		},
 	}

@@ -71,7 +71,8 @@ func (u *uploads) buttons(it upload.Item) app.UI {
 		button(iconPlay, "Resume", u.queue.Resume)
 	case upload.Failed:
 		if it.Err.Code == api.CodeUnauthorized {
-			out = append(out, elem("a").Class("button small").Attr("href", loginPath("/upload")).Text("Log in"))
+			out = append(out, elem("button").Attr("type", "button").Class("button small").Text("Log in").
+				OnClick(func(app.Context, app.Event) { u.logIn() }, it.Key))
 			break
 		}
 		if it.Err.Code != api.CodeUnsupported && it.Err.Code != api.CodeInvalid {
@@ -85,6 +86,12 @@ func (u *uploads) buttons(it upload.Item) app.UI {
 	out = append(out, elem("button").Attr("type", "button").Class("quiet icon-only").Aria("label", name+" "+it.FileName).Title(name).Body(icon(iconClose)).
 		OnClick(func(app.Context, app.Event) { u.onClose(it.Key) }, it.Key))
 	return elem("div").Class("actions").Body(out...)
+}
+
+// logIn leads to the log-in page: the pod says that the session has ended.
+func (u *uploads) logIn() {
+	u.env.setMe(nil)
+	u.env.frame.setHead()
 }
 
 // onClose takes a file out of the queue; what would be lost is asked for first.
