@@ -1,6 +1,7 @@
 package tracker
 
 import (
+	"bytes"
 	"net"
 	"time"
 )
@@ -128,9 +129,16 @@ func (s *stream) close() {
 		return
 	}
 	s.nc.SetWriteDeadline(time.Now().Add(time.Second))
+	var last []byte
+	if s.loop.ended { // nobody is told any more that a write is over: the rest goes now
+		last = bytes.Clone(s.c.out[s.c.sent:])
+	}
 	done := s.done
 	s.loop.tasks.Go(func() {
 		await(done)
+		if len(last) > 0 {
+			s.nc.Write(last)
+		}
 		s.nc.Close()
 	})
 }
