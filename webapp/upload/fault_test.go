@@ -21,15 +21,17 @@ import (
 // Whatever happens on the way, the file arrives as it is and at most 101 % of it
 // is sent: the promise of this package. Bytes are counted at the relay, headers
 // included; our own count has those too that never left this machine's buffers.
+// A part has minPart bytes at least, so that six faults can cost more than a hundredth
+// of a small file: the promise begins where they cannot.
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	const size = 24 << 20
+	const size = 64 << 20
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			pod := newTestPod(t)
 			line := uploadtest.NewRelay(t, pod.addr)
-			line.SetRate(16 << 20)
+			line.SetRate(32 << 20)
 			memory := NewMemory()
 			cfg := Config{API: pod, Base: "http://" + line.Addr(), Memory: memory}
 			q, closeTab := start(t, cfg)
