@@ -52,7 +52,7 @@ func firstFrame(ctx context.Context, args []string) error {
 	}
 	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
-		fmt.Fprintf(w, `<!doctype html><title>plain</title><video src="%s" autoplay muted playsinline></video>`, v.StreamURL)
+		fmt.Fprintf(w, `<!doctype html><title>plain</title><video src="%s" controls autoplay muted playsinline></video>`, v.StreamURL)
 	}))
 	defer plain.Close()
 	b, err := browser.Start(ctx)

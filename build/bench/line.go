@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
@@ -18,6 +19,7 @@ type line struct {
 	to    string
 	most  int
 	sent  atomic.Int64 // bytes towards viewers
+	media atomic.Int64 // those of them that are bytes of a film
 	ctx   context.Context
 	stop  context.CancelFunc
 	conns sync.WaitGroup
@@ -58,11 +60,12 @@ func (x *line) carry(viewer net.Conn) {
 	}
 	end := sync.OnceFunc(func() { _ = viewer.Close(); _ = pod.Close() })
 	defer context.AfterFunc(x.ctx, end)()
+	var ask asked
 	x.conns.Add(1)
 	go func() {
 		defer x.conns.Done()
 		defer end()
-		_, _ = io.Copy(pod, viewer)
+		_, _ = io.Copy(io.MultiWriter(&ask, pod), viewer)
 	}()
 	defer end()
 	limit := rate.NewLimiter(rate.Limit(x.most), 64<<10)
@@ -74,6 +77,9 @@ func (x *line) carry(viewer net.Conn) {
 				return
 			}
 			x.sent.Add(int64(n))
+			if ask.media.Load() {
+				x.media.Add(int64(n))
+			}
 			if _, err := viewer.Write(buf[:n]); err != nil {
 				return
 			}
@@ -88,4 +94,15 @@ func (x *line) close() {
 	_ = x.l.Close()
 	x.stop()
 	x.conns.Wait()
+}
+
+// asked reads what a viewer sends on one connection: whether the latest request was
+// for a film. A browser sends the next one when it has the answer.
+type asked struct{ media atomic.Bool }
+
+func (a *asked) Write(b []byte) (int, error) {
+	if bytes.HasPrefix(b, []byte("GET ")) || bytes.HasPrefix(b, []byte("POST ")) {
+		a.media.Store(bytes.HasPrefix(b, []byte("GET /stream/")))
+	}
+	return len(b), nil
 }

@@ -16,19 +16,11 @@ import (
 const noteStalls = noteFirstFrame + `;
 (() => {
   window.stalled = 0; window.stalls = 0; window.ended = false;
-  const watched = new WeakSet();
-  const look = () => {
-    for (const v of document.querySelectorAll("video")) {
-      if (watched.has(v)) continue;
-      watched.add(v);
-      let since = 0;
-      v.addEventListener("waiting", () => { if (window.firstFrame !== undefined && !v.seeking) { since ||= performance.now(); } });
-      v.addEventListener("playing", () => { if (since) { window.stalled += performance.now() - since; window.stalls++; since = 0; } });
-      v.addEventListener("ended", () => { window.ended = true; });
-    }
-    setTimeout(look, 20);
-  };
-  look();
+  let since = 0;
+  const on = (event, f) => document.addEventListener(event, f, true);
+  on("waiting", (e) => { if (window.firstFrame !== undefined && !e.target.seeking) since ||= performance.now(); });
+  on("playing", () => { if (since) { window.stalled += performance.now() - since; window.stalls++; since = 0; } });
+  on("ended", () => { window.ended = true; });
 })()`
 
 // sources lets viewers watch one film side by side, each some seconds after the one
@@ -78,26 +70,42 @@ type watched struct {
 	Stalled float64 `json:"stalled"` // ms
 	Stalls  int     `json:"stalls"`
 	Ended   bool    `json:"ended"`
+	Sources string  `json:"sources"` // the swarm panel's words
 	err     error
 }
 
 func watchWhole(b *browser.Browser, url string, length time.Duration) (w watched) {
-	p, done, err := b.Page()
+	p, done, err := b.QuietPage()
 	if err != nil {
 		return watched{err: err}
 	}
 	defer done()
 	for _, step := range []func() error{
-		func() error { return p.OnNewDocument(noteStalls) }, p.Front, func() error { return p.Open(url) },
+		func() error { return p.OnNewDocument(noteStalls) }, func() error { return p.Size(480, 800) }, p.Front, func() error { return p.Open(url) },
 	} {
 		if err := step(); err != nil {
 			return watched{err: err}
 		}
 	}
-	err = p.Until(length+60*time.Second, "window.ended")
-	w, _ = browser.Eval[watched](p, `({first: window.firstFrame ?? -1, stalled: window.stalled, stalls: window.stalls, ended: window.ended})`)
+	err = untilEnded(p, length+60*time.Second)
+	_, _ = browser.Eval[bool](p, `document.getElementById("swarm-panel")?.scrollIntoView(), new Promise(r => setTimeout(r, 1000, true))`)
+	w, _ = browser.Eval[watched](p, `({first: window.firstFrame ?? -1, stalled: window.stalled, stalls: window.stalls, ended: window.ended,
+		sources: [...document.querySelectorAll(".legend-row")].map(r => r.textContent).join(", ")})`)
 	w.err = err
 	return w
+}
+
+// untilEnded waits for the end of the film, and asks seldom: asking takes time from the
+// viewers.
+func untilEnded(p *browser.Page, most time.Duration) error {
+	for end := time.Now().Add(most); ; time.Sleep(2 * time.Second) {
+		if ended, err := browser.Eval[bool](p, "window.ended"); err != nil || ended {
+			return err
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("the film did not end within %s", most)
+		}
+	}
 }
 
 func report(results []watched, p *running, size float64, seconds int, apart time.Duration) error {
@@ -111,9 +119,10 @@ func report(results []watched, p *running, size float64, seconds int, apart time
 			stalled++
 		}
 		firsts = append(firsts, r.First)
-		fmt.Printf("  viewer %d: first frame after %.0f ms, %d stalls of %.1f s in all, to the end: %v\n", i+1, r.First, r.Stalls, r.Stalled/1000, r.Ended)
+		fmt.Printf("  viewer %d: first frame after %.0f ms, %d stalls of %.1f s in all, to the end: %v; %s\n", i+1, r.First, r.Stalls, r.Stalled/1000, r.Ended, r.Sources)
 	}
-	fmt.Printf("%d viewers %s apart, %d s of %.1f Mbit/s: the pod sent %.2f copies by HTTP (plain HTTP: %d); %d stalled; first frames %.0f..%.0f ms\n",
-		len(results), apart, seconds, size*8/1e6/float64(seconds), float64(p.line.sent.Load())/size, len(results), stalled, slices.Min(firsts), slices.Max(firsts))
+	media := p.line.media.Load()
+	fmt.Printf("%d viewers %s apart, %d s of %.1f Mbit/s: the pod sent %.2f copies by HTTP (plain HTTP: %d) and %.1f MB of web app; %d stalled; first frames %.0f..%.0f ms\n",
+		len(results), apart, seconds, size*8/1e6/float64(seconds), float64(media)/size, len(results), float64(p.line.sent.Load()-media)/1e6, stalled, slices.Min(firsts), slices.Max(firsts))
 	return nil
 }

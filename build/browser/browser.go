@@ -86,11 +86,20 @@ type Page struct {
 	requests []string // guarded by mu
 }
 
-// Page opens a tab. close ends it.
-func (b *Browser) Page() (p *Page, closePage func(), err error) {
+// Page opens a tab that is listened to: Console, Requests, Throttle and Offline work.
+// close ends it.
+func (b *Browser) Page() (p *Page, closePage func(), err error) { return b.open((*Page).begin) }
+
+// QuietPage opens a tab that nobody listens to, for measurements: the browser tells of
+// each packet that arrives, which costs more than many a page.
+func (b *Browser) QuietPage() (p *Page, closePage func(), err error) {
+	return b.open(func(p *Page) error { return chromedp.Do(p.Ctx) })
+}
+
+func (b *Browser) open(begin func(*Page) error) (p *Page, closePage func(), err error) {
 	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
 	p = &Page{Ctx: ctx}
-	if err := p.begin(); err != nil {
+	if err := begin(p); err != nil {
 		cancel()
 		return nil, nil, fmt.Errorf("open a tab: %w", err)
 	}
