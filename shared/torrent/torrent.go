@@ -39,11 +39,16 @@ type Torrent struct {
 	hashes      []byte // 20 bytes a piece
 }
 
-// PieceLengthFor chooses the piece length for a file of size bytes: a power of
-// two from 64 KiB (pieces that a viewer has in time) to 16 MiB, so that a torrent
-// has some 2,000 pieces at most for as long as that lasts.
+// PieceLengthFor chooses the piece length for a file of size bytes, a power of two.
+// Small files have small pieces, 64 KiB at least, so that viewers soon have something to
+// give. From 16 MiB on a piece has 256 KiB: each piece costs every viewer a hash and a
+// message to each other. From 512 MiB on it grows, up to 16 MiB, so that a torrent has
+// some 2,000 pieces at most for as long as that lasts.
 func PieceLengthFor(size int64) int64 {
 	n := int64(64 << 10)
+	for n < 256<<10 && size > n*128 {
+		n *= 2
+	}
 	for n < MaxPieceLength && size > n*2048 {
 		n *= 2
 	}

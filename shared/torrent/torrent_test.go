@@ -89,7 +89,7 @@ func TestBuildRefuses(t *testing.T) {
 }
 
 func TestPieceLengthFor(t *testing.T) {
-	for size, want := range map[int64]int64{1: 64 << 10, 128 << 20: 64 << 10, 128<<20 + 1: 128 << 10, 1 << 30: 512 << 10, 1 << 50: 16 << 20} {
+	for size, want := range map[int64]int64{1: 64 << 10, 8 << 20: 64 << 10, 8<<20 + 1: 128 << 10, 16<<20 + 1: 256 << 10, 512 << 20: 256 << 10, 512<<20 + 1: 512 << 10, 1 << 50: 16 << 20} {
 		if got := PieceLengthFor(size); got != want {
 			t.Errorf("PieceLengthFor(%d) = %d, want %d", size, got, want)
 		}
