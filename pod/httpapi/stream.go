@@ -20,7 +20,7 @@ import (
 
 // handOver is what a media element gets of a range that it left open: little, so
 // that its next range already goes through the service worker (design.md, 9).
-const handOver = 1 << 20
+const handOver = 512 << 10
 
 const (
 	immutable   = "public, max-age=31536000, immutable"
@@ -85,10 +85,10 @@ func (s *Server) stream(c *fiber.Ctx) error {
 	if ifRange := c.Get(fiber.HeaderIfRange); c.Method() == http.MethodGet && (ifRange == "" || ifRange == tag) {
 		part, kind = parseRange(c.Get(fiber.HeaderRange), t.Length)
 	}
-	switch dest := c.Get("Sec-Fetch-Dest"); {
+	switch {
 	case kind == rangeRefused:
 		return refuseRange(c, t.Length)
-	case kind == rangeOpen && (dest == "video" || dest == "audio"):
+	case kind == rangeOpen && forElement(c), kind == rangeClosed && part.first+part.n == t.Length && forElement(c) && c.Get("Sec-CH-UA") != "":
 		part.n = min(part.n, handOver)
 	}
 	if kind != rangeWhole {
@@ -100,6 +100,14 @@ func (s *Server) stream(c *fiber.Ctx) error {
 		return nil
 	}
 	return s.sendPart(c, path, part)
+}
+
+// forElement says whether a media element asks. Chromium, and it alone sends Sec-CH-UA,
+// names the end in its next range when it knows the length from an earlier answer; others
+// may want exactly what they named.
+func forElement(c *fiber.Ctx) bool {
+	dest := c.Get("Sec-Fetch-Dest")
+	return dest == "video" || dest == "audio"
 }
 
 func refuseRange(c *fiber.Ctx, size int64) error {

@@ -7,7 +7,8 @@ import (
 )
 
 // surface is a canvas that is drawn in the browser's animation frames, and only when
-// something asked for it.
+// something asked for it and it can be seen. Beside a film each frame costs: what moves
+// has a dozen a second.
 type surface struct {
 	id      string
 	draw    func(s *surface) (again bool) // again: what it shows is still moving
@@ -18,10 +19,13 @@ type surface struct {
 
 	canvas, context app.Value
 	frame, resized  app.Func
+	step            app.Func // asks for the next frame of what moves
+	sight           sight
 	observer        app.Value
 	themed          func()
 	pending         bool
-	pendingID       int
+	pendingID       int // of the frame that was asked for
+	timer           int // of the step; 0 for none
 	layers          []*layer
 	now             float64 // ms, of the frame that is drawn
 }
@@ -45,8 +49,14 @@ func (s *surface) open() {
 		s.pending = false
 		s.now = args[0].Float()
 		if s.width > 0 && s.draw(s) {
-			s.ask()
+			s.pending = true
+			s.timer = app.Window().Call("setTimeout", s.step, movingEvery).Int()
 		}
+		return nil
+	})
+	s.step = app.FuncOf(func(app.Value, []app.Value) any {
+		s.pending, s.timer = false, 0
+		s.ask()
 		return nil
 	})
 	s.resized = app.FuncOf(func(app.Value, []app.Value) any {
@@ -56,9 +66,13 @@ func (s *surface) open() {
 	s.observer = app.Window().Get("ResizeObserver").New(s.resized)
 	s.observer.Call("observe", s.canvas)
 	s.themed = app.Window().AddEventListener("kinopod-theme", func(app.Context, app.Event) { s.theme() })
+	s.sight.open(s.canvas, s.ask)
 	s.theme()
 	s.fit()
 }
+
+// movingEvery is the time between two frames of what moves, in ms.
+const movingEvery = 80
 
 func (s *surface) close() {
 	if s.canvas == nil || !s.canvas.Truthy() {
@@ -67,21 +81,55 @@ func (s *surface) close() {
 	s.observer.Call("disconnect")
 	s.themed()
 	s.resized.Release()
-	if s.pending {
+	s.sight.close()
+	if s.timer != 0 {
+		app.Window().Call("clearTimeout", s.timer)
+	} else if s.pending {
 		// A frame that has been asked for would call a function that is gone.
 		app.Window().Call("cancelAnimationFrame", s.pendingID)
 	}
 	s.frame.Release()
+	s.step.Release()
+	s.pending, s.timer = false, 0
 	s.canvas, s.layers = nil, nil
 }
 
 // ask has the surface drawn in the next animation frame.
 func (s *surface) ask() {
-	if s.pending || s.canvas == nil || !s.canvas.Truthy() {
+	if s.pending || s.canvas == nil || !s.canvas.Truthy() || !s.sight.seen {
 		return
 	}
 	s.pending = true
 	s.pendingID = app.Window().Call("requestAnimationFrame", s.frame).Int()
+}
+
+// sight knows whether an element can be seen.
+type sight struct {
+	seen     bool
+	observer app.Value
+	changed  app.Func
+}
+
+// open follows an element; appeared is called when it comes into view.
+func (s *sight) open(element app.Value, appeared func()) {
+	s.changed = app.FuncOf(func(_ app.Value, args []app.Value) any {
+		last := args[0].Index(args[0].Length() - 1)
+		if s.seen = last.Get("isIntersecting").Bool(); s.seen {
+			appeared()
+		}
+		return nil
+	})
+	s.observer = app.Window().Get("IntersectionObserver").New(s.changed)
+	s.observer.Call("observe", element)
+}
+
+func (s *sight) close() {
+	if s.observer == nil {
+		return
+	}
+	s.observer.Call("disconnect")
+	s.changed.Release()
+	s.seen, s.observer = false, nil
 }
 
 func (s *surface) theme() {

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"net/url"
 	"reflect"
+	"runtime"
 	"time"
 
 	"github.com/maxence-charriere/go-app/v9/pkg/app"
 
 	"kinopod/shared/api"
+	"kinopod/webapp/player"
 )
 
 // Frame is the whole page: header, one screen, footer. There is one a visit; it
@@ -106,6 +108,11 @@ func (f *Frame) OnInit() {
 		_ = json.Unmarshal(h.Content, c)
 	}
 	f.offline = !isOnline()
+	if w, ok := f.screen.(*watch); ok && w.video.Done {
+		// The swarm before the page: while it is met, there is time to build the page.
+		player.Show(w.video.Value)
+		runtime.Gosched()
+	}
 }
 
 // OnMount is called once, when the app has taken over from the document.

@@ -24,6 +24,7 @@ type panel struct {
 	rendered time.Time
 	sampled  time.Time
 	surface  *surface
+	sight    sight
 }
 
 // history is the last speeds, the oldest first.
@@ -60,20 +61,26 @@ func (p *panel) show(s swarm.Stats) {
 	if redraw && p.surface != nil {
 		p.surface.ask()
 	}
-	if time.Since(p.rendered) >= 500*time.Millisecond {
-		p.rendered = time.Now()
-		p.Update()
+	if p.sight.seen && time.Since(p.rendered) >= 500*time.Millisecond {
+		p.render()
 	}
+}
+
+func (p *panel) render() {
+	p.rendered = time.Now()
+	p.Update()
 }
 
 // OnMount implements app.Mounter.
 func (p *panel) OnMount(app.Context) {
+	p.sight.open(element("swarm-panel"), p.render)
 	p.surface = &surface{id: "swarm-pieces", draw: p.draw}
 	p.surface.open()
 }
 
 // OnDismount implements app.Dismounter.
 func (p *panel) OnDismount() {
+	p.sight.close()
 	if p.surface != nil {
 		p.surface.close()
 		p.surface = nil
@@ -99,7 +106,7 @@ func (p *panel) draw(f *surface) (again bool) {
 
 // Render implements app.Composer.
 func (p *panel) Render() app.UI {
-	return elem("section").Class("panel swarm").Aria("labelledby", "swarm-title").Body(
+	return elem("section").ID("swarm-panel").Class("panel swarm").Aria("labelledby", "swarm-title").Body(
 		elem("div").Class("panel-head").Body(
 			elem("h2").ID("swarm-title").Text("Swarm"),
 			elem("span").Class(pick(p.stats.Complete, "chip done", "chip")).Text(p.state()),

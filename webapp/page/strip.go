@@ -153,7 +153,7 @@ func (s *strip) move(p *palette) (again bool) {
 	}
 	for i, c := range s.cells {
 		var there bool
-		s.shown[i], there = approach(s.shown[i], p.of(c), 0.18)
+		s.shown[i], there = approach(s.shown[i], p.of(c), 0.5)
 		again = again || !there
 	}
 	return again
@@ -172,12 +172,12 @@ func (s *strip) drawGlow(f *surface, n, gap int, middle, high float64) {
 		return color.NRGBA{}
 	})
 	glow.commit()
-	blur := f.px(4)
-	f.context.Set("filter", "blur("+strconv.FormatFloat(blur, 'f', 1, 64)+"px)")
-	f.context.Set("globalAlpha", 0.8) // where there is no blur it is a faint frame
-	f.put(glow, 0, middle-high/2-blur/2, float64(f.width), high+blur)
+	// A faint frame around it: a filter would cost more than all else that is drawn.
+	for _, wide := range []float64{8, 4} {
+		f.context.Set("globalAlpha", 0.2)
+		f.put(glow, 0, middle-high/2-f.px(wide)/2, float64(f.width), high+f.px(wide))
+	}
 	f.context.Set("globalAlpha", 1)
-	f.context.Set("filter", "none")
 	f.put(glow, 0, middle-high/4, float64(f.width), high/2)
 }
 

@@ -183,14 +183,16 @@ func (w *watch) failed() app.UI {
 }
 
 // plainPlayer is the video of a document: it plays by plain HTTP before the app is
-// there, which then takes this very element over (player.Adopt).
+// there, which then takes this very element over (player.Adopt). Its controls come
+// with the first frame (static/boot.js): to build them takes Chromium as long as to
+// begin the film.
 func (w *watch) plainPlayer() app.UI {
 	if !app.IsServer || !w.video.Done {
 		return nil
 	}
 	v := w.video.Value
 	return elem("video").ID(player.ElementID).Attr("crossorigin", "anonymous").Attr("src", ownPath(v.StreamURL)).Attr("poster", ownPath(v.ThumbnailURL)).
-		Attr("controls", true).Attr("autoplay", true).Attr("preload", "auto").Attr("playsinline", true).Aria("label", v.Name)
+		Attr("autoplay", true).Attr("preload", "auto").Attr("playsinline", true).Aria("label", v.Name)
 }
 
 // about is what is said of the video.

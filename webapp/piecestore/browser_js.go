@@ -17,7 +17,8 @@ type Browser struct {
 	spill       *spill
 	pieceLength int
 	size        func(i int) int
-	worker      js.Value // null where there is none
+	script      string   // of the worker; "" where there is no disk
+	worker      js.Value // null until a piece moves
 	onMessage   js.Func
 	onError     js.Func
 	writing     map[int]bool
@@ -50,12 +51,17 @@ func NewBrowser(pieceLength int64, size func(i int) int64, worker string) *Brows
 	if storage.IsUndefined() || storage.Get("getDirectory").IsUndefined() {
 		return b
 	}
-	b.worker = js.Global().Get("Worker").New(worker)
+	b.script = worker
+	return b
+}
+
+// start starts the worker: most films fit into memory, and need none.
+func (b *Browser) start() {
+	b.worker = js.Global().Get("Worker").New(b.script)
 	b.onMessage = js.FuncOf(func(_ js.Value, args []js.Value) any { b.message(args[0].Get("data")); return nil })
 	b.onError = js.FuncOf(func(js.Value, []js.Value) any { b.give(); return nil })
 	b.worker.Set("onmessage", b.onMessage)
 	b.worker.Set("onerror", b.onError)
-	return b
 }
 
 // Put implements Store.
@@ -66,10 +72,13 @@ func (b *Browser) Put(i int, piece Chunk) {
 
 // move writes pieces to disk until memory is within its bound.
 func (b *Browser) move() {
-	for b.worker.Truthy() {
+	for b.script != "" && !b.closed {
 		i, ok := b.spill.next(b.writing)
 		if !ok {
 			return
+		}
+		if b.worker.IsNull() {
+			b.start()
 		}
 		b.writing[i] = true
 		b.worker.Call("postMessage", map[string]any{"op": "write", "piece": i, "at": float64(i) * float64(b.pieceLength), "bytes": b.spill.held[i].JS()})

@@ -191,10 +191,14 @@ func (p *player) tell(s *showing) {
 			end = to
 		}
 	}
-	s.engine.SetPlayback(swarm.Playback{Position: at, Buffered: end, Paused: p.element.Get("paused").Bool()})
+	paused := p.element.Get("paused").Bool() || p.element.Get("ended").Bool()
+	s.engine.SetPlayback(swarm.Playback{Position: at, Buffered: end, Paused: paused, Stalled: !paused && p.element.Get("readyState").Int() < haveFutureData})
 }
 
-// listen follows the element: a seek is told at once, and a failure of plain HTTP is
+// haveFutureData is HTMLMediaElement.HAVE_FUTURE_DATA.
+const haveFutureData = 3
+
+// listen follows the element: a seek or a stall is told at once, and a failure of plain HTTP is
 // mended by the engine.
 func (p *player) listen() {
 	on := func(event string, f func(s *showing)) {
@@ -206,7 +210,11 @@ func (p *player) listen() {
 		}))
 	}
 	on("seeking", p.tell)
-	on("playing", func(s *showing) { s.retries = 0 })
+	on("waiting", p.tell)
+	on("playing", func(s *showing) {
+		s.retries = 0
+		p.tell(s)
+	})
 	on("error", func(s *showing) {
 		if s.engine != nil {
 			p.again(s)

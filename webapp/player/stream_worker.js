@@ -4,15 +4,22 @@
 //
 // Messages of the page: {kinopod: 'engine', infoHash, size, type} when its engine is
 // there, {kinopod: 'gone', infoHash} when it is not any more. Messages to the page:
-// {kinopod: 'who'} when this worker was started anew and knows nothing, and
-// {kinopod: 'stream', infoHash, from, to} with a port. On the port the worker says
-// 'pull' or 'cancel'; the page says 'ready' once, then a Uint8Array a pull, null at
-// the end, or a string with what went wrong.
+// {kinopod: 'who'} when this worker was started anew and knows nothing,
+// {kinopod: 'hold'} and {kinopod: 'stream', infoHash, from, to}, both with a port.
+//
+// After 'hold' the page (boot.js) says 'held' on the port, and 'plain' when the film
+// needs bytes before the engine is there: while it has some ahead, the request waits,
+// so that other viewers can answer it.
+//
+// After 'stream' the worker says 'pull' or 'cancel' on the port; the page says 'ready'
+// once, then a Uint8Array a pull, null at the end, or a string with what went wrong.
 'use strict';
 (() => {
   const engines = new Map(); // client id -> Map(info hash -> {size, type})
+  const prefetch = 4; // parts of an answer that wait for the element
   const patience = 1000; // ms until an engine that does not answer is given up
-  const handOver = 1 << 20; // bytes of an answer without an engine: the next range may have one
+  const handOver = 512 << 10; // bytes of an answer without an engine: the next range may have one
+  const waiting = new Set(); // requests that are held: functions that look for an engine
 
   self.addEventListener('message', (event) => {
     const m = event.data;
@@ -21,6 +28,7 @@
     if (m.kinopod === 'engine') {
       if (!engines.has(id)) engines.set(id, new Map());
       engines.get(id).set(m.infoHash, { size: m.size, type: m.type });
+      for (const look of waiting) look();
     } else if (m.kinopod === 'gone') {
       engines.get(id)?.delete(m.infoHash);
     }
@@ -38,18 +46,49 @@
       event.respondWith(answer(event, infoHash, engine));
       return;
     }
-    event.respondWith(plain(event.request));
-    if (event.clientId) {
-      event.waitUntil(self.clients.get(event.clientId).then((page) => page?.postMessage({ kinopod: 'who' })));
-    }
+    event.respondWith(before(event, infoHash));
   });
 
-  // The pod cuts an open range short by itself, but cannot see what a request is for
-  // when it comes through a worker.
+  // before answers without an engine, or with the one that came meanwhile. The first
+  // bytes never wait.
+  async function before(event, infoHash) {
+    const page = event.clientId && await self.clients.get(event.clientId);
+    if (!page) return plain(event.request);
+    page.postMessage({ kinopod: 'who' });
+    const range = event.request.headers.get('Range');
+    const engine = range && range !== 'bytes=0-' && await hold(event, page, infoHash);
+    return engine ? answer(event, infoHash, engine) : plain(event.request);
+  }
+
+  // hold gives the engine when it is there, or undefined when the page wants the bytes
+  // without it, or does not answer.
+  function hold(event, page, infoHash) {
+    const { port1: port, port2 } = new MessageChannel();
+    return new Promise((resolve) => {
+      const end = (engine) => {
+        waiting.delete(look);
+        clearTimeout(timer);
+        port.close();
+        resolve(engine);
+      };
+      const look = () => {
+        const engine = engines.get(event.clientId)?.get(infoHash);
+        if (engine) end(engine);
+      };
+      const timer = setTimeout(end, patience);
+      port.onmessage = ({ data }) => (data === 'held' ? clearTimeout(timer) : end());
+      event.request.signal.addEventListener('abort', () => end());
+      waiting.add(look);
+      page.postMessage({ kinopod: 'hold' }, [port2]);
+    });
+  }
+
+  // The pod cuts a range short by itself (pod/httpapi/stream.go), but cannot see what a
+  // request is for when it comes through a worker.
   function plain(request) {
-    const open = /^bytes=(\d+)-$/.exec(request.headers.get('Range') ?? '');
-    if (!open) return fetch(request);
-    const from = Number(open[1]);
+    const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.get('Range') ?? '') ?? [];
+    const from = Number(first);
+    if (!first || (last && !(navigator.userAgentData && last - from >= handOver))) return fetch(request);
     return fetch(request.url, { headers: { Range: `bytes=${from}-${from + handOver - 1}` }, credentials: 'same-origin', signal: request.signal });
   }
 
@@ -103,7 +142,7 @@
           port.postMessage('cancel');
           port.close();
         },
-      }, { highWaterMark: 1 });
+      }, { highWaterMark: prefetch });
       port.onmessage = ({ data }) => {
         if (data === 'ready') {
           clearTimeout(timer);

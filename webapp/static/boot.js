@@ -156,6 +156,42 @@
     }
   };
 
+  // ---- The film before the app. Its first frame comes first: what the app takes of
+  // line and processor has to wait. What follows waits in turn for the app's engine, as
+  // long as enough is ahead (player/stream_worker.js).
+
+  const patience = 4000; // ms
+  const ahead = 1; // seconds of film
+  const film = () => document.querySelector("video[src]");
+  const shown = () =>
+    new Promise((resolve) => {
+      const video = film();
+      if (!video || video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA) return resolve();
+      for (const event of ["loadeddata", "error", "suspend"]) video.addEventListener(event, resolve, { once: true });
+      setTimeout(resolve, patience);
+    });
+  const hasAhead = (video) => {
+    for (let i = 0; i < video.buffered.length; i++) {
+      if (video.buffered.start(i) <= video.currentTime + 0.1 && video.buffered.end(i) > video.currentTime + ahead) return true;
+    }
+    return false;
+  };
+  let began = 0; // to load
+  document.addEventListener("loadstart", () => (began = performance.now()), true);
+  const hold = (port) => {
+    const video = film();
+    const late = performance.now() - began > 2 * patience;
+    if (!video || late || video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA || root.dataset.app === "failed" || !hasAhead(video)) return port.postMessage("plain");
+    port.postMessage("held");
+    setTimeout(() => hold(port), 50);
+  };
+  if ("serviceWorker" in navigator) {
+    navigator.serviceWorker.addEventListener("message", ({ data, ports }) => {
+      if (data && data.kinopod === "hold") hold(ports[0]);
+    });
+    navigator.serviceWorker.startMessages();
+  }
+
   // ---- Start.
 
   const mounted = () => {
@@ -181,5 +217,10 @@
 
   window.kinopod = { toggleTheme, keepTyped, restoreTyped, wentBack, manageScrolling, navigate, replace, copy, mounted, ignore: () => {}, onAddress: null };
   worker();
-  start().catch(failed);
+  shown()
+    .then(() => {
+      if (film()) film().controls = true;
+      return start();
+    })
+    .catch(failed);
 })();

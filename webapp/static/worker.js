@@ -6,9 +6,17 @@ const shellApp = "KINOPOD_WASM";
 const shellPage = "/offline";
 const shellCache = "kinopod-shell-" + shellVersion;
 
+// A first visit is about the page that is open: its film, then the app. The shell is
+// kept when the page says that the app runs. A newer worker keeps its own shell before
+// it takes the place of the one that is there.
 self.addEventListener("install", (event) => {
   self.skipWaiting();
-  event.waitUntil(caches.open(shellCache).then((cache) => cache.addAll(shellFiles.map((f) => new Request(f, { credentials: "omit" })))));
+  event.waitUntil(
+    (async () => {
+      const names = await caches.keys();
+      if (names.some((name) => name.startsWith("kinopod-shell-"))) await keepShell();
+    })(),
+  );
 });
 
 self.addEventListener("activate", (event) => {
@@ -23,17 +31,22 @@ self.addEventListener("activate", (event) => {
   );
 });
 
-// The app itself is large: installing does not wait for it. A page says when it has it,
-// and then it comes from the browser's own cache.
 self.addEventListener("message", (event) => {
   if (!event.data || event.data.kinopod !== "keep") return;
-  event.waitUntil(
-    (async () => {
-      const cache = await caches.open(shellCache);
-      if (!(await cache.match(shellApp))) await cache.add(shellApp);
-    })().catch(() => {}),
-  );
+  event.waitUntil(keepShell().then(keepApp).catch(() => {}));
 });
+
+async function keepShell() {
+  const cache = await caches.open(shellCache);
+  if (!(await cache.match(shellPage))) await cache.addAll(shellFiles.map((f) => new Request(f, { credentials: "omit" })));
+}
+
+// keepApp keeps the app itself, which is large: the page has it, so that it comes from
+// the browser's own cache.
+async function keepApp() {
+  const cache = await caches.open(shellCache);
+  if (!(await cache.match(shellApp))) await cache.add(shellApp);
+}
 
 self.addEventListener("fetch", (event) => {
   const request = event.request;
