@@ -52,6 +52,7 @@ type Engine struct {
 	waiters  []waiter
 	head     int64         // where the player reads, bytes
 	slack    time.Duration // what the player has buffered past its position
+	stalled  bool          // the player stands still
 	read     bool          // somebody has read
 	position float64       // seconds
 
@@ -70,6 +71,8 @@ type Engine struct {
 	from         [Local + 1]int64
 	wasted       int64
 	budget       float64 // bytes that may be uploaded now
+	pace         float64 // bytes that viewers may be asked for within window, see earn
+	farPace      float64 // and beyond it
 	changed      bool    // schedule has something to do
 	lastSchedule time.Time
 }
@@ -155,6 +158,7 @@ func (e *Engine) onTick() {
 	if e.cfg.UploadRate > 0 {
 		e.budget = min(float64(e.cfg.UploadRate), e.budget+float64(e.cfg.UploadRate)*tick.Seconds())
 	}
+	e.earn()
 	for p := range e.peers {
 		p.tick()
 	}
@@ -210,6 +214,7 @@ type Playback struct {
 	Position float64 // seconds
 	Buffered float64 // seconds of the film up to which the player has all, from Position on
 	Paused   bool
+	Stalled  bool // it would play, and has not enough to
 }
 
 // SetPlayback tells the picker where the player is.
@@ -217,6 +222,9 @@ func (e *Engine) SetPlayback(p Playback) {
 	e.box.post(func() {
 		e.position = p.Position
 		e.slack = time.Duration(max(0, p.Buffered-p.Position) * float64(time.Second))
+		if e.stalled = p.Stalled; p.Stalled {
+			e.slack = 0
+		}
 		if !e.read { // the player still reads by plain HTTP
 			e.head = min(e.t.Length-1, int64(p.Buffered*e.byteRate()))
 		}

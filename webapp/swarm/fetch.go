@@ -15,14 +15,15 @@ type fetch struct {
 	next      int    // the next block to ask for
 	got       []bool // blocks, from a peer
 	missing   int    // bytes
-	last      time.Time
+	asked     time.Time
+	last      time.Time // the last block, or when it was asked for
 	verifying bool
 }
 
 // newFetch notes that piece i comes from p, or from the web seed where p is nil.
 func (e *Engine) newFetch(i int, p *peer) *fetch {
 	size := int(e.t.PieceSize(i))
-	f := &fetch{piece: i, by: p, missing: size, last: e.now}
+	f := &fetch{piece: i, by: p, missing: size, asked: e.now, last: e.now}
 	if p != nil {
 		f.got = make([]bool, (size+torrent.BlockLength-1)/torrent.BlockLength)
 	}

@@ -354,6 +354,12 @@ func (p *peer) eta(n int64) time.Duration {
 	return time.Duration((float64(p.outstanding*torrent.BlockLength) + float64(n)) / p.speed() * float64(time.Second))
 }
 
+// finishes is the time until f, which p brings, is here.
+func (p *peer) finishes(f *fetch) time.Duration {
+	bytes := max(float64(p.outstanding*torrent.BlockLength), float64(f.left()))
+	return p.e.now.Sub(f.last) + time.Duration(bytes/p.speed()*float64(time.Second))
+}
+
 // pipeline is the number of blocks to keep asked for: about a second's worth.
 func (p *peer) pipeline() int {
 	return min(p.reqq, max(smallestPipeline, int(math.Ceil(1.2*p.speed()/torrent.BlockLength))))
@@ -425,6 +431,7 @@ func (p *peer) gotBlock(i, begin int, block piecestore.Chunk) error {
 	if f.missing == 0 {
 		p.forget(f)
 		p.strikes = 0
+		p.best = max(p.best, float64(e.t.PieceSize(i))/max(0.01, e.now.Sub(f.asked).Seconds()))
 		e.verify(f)
 	}
 	p.request()
@@ -447,6 +454,16 @@ func (p *peer) abandon(f *fetch) {
 		}
 	}
 	p.e.release(f)
+}
+
+// overtaken takes a piece from p that another brings sooner. That p is slower than was
+// hoped is no fault; that it is silent is one.
+func (p *peer) overtaken(f *fetch) {
+	if p.e.now.Sub(f.last) > silence/2 {
+		p.late(f)
+		return
+	}
+	p.abandon(f)
 }
 
 // late is called where p does not bring a piece in time: it is taken away, and p is

@@ -9,15 +9,17 @@ import (
 
 // Times of the picker.
 const (
-	// urgent is the deadline below which a piece comes from whoever is sure to be in
-	// time.
-	urgent = 4 * time.Second
+	// leastReserve and mostReserve bound the deadline below which a piece comes from
+	// whoever is sure to be in time.
+	leastReserve, mostReserve = 2 * time.Second, 6 * time.Second
 	// inOrder is the deadline below which pieces come in the order of the film; beyond
 	// it the rarest comes first.
 	inOrder = 10 * time.Second
-	// window is how far ahead viewers are asked for as much as they give; beyond it
-	// for one piece at a time.
-	window = 60 * time.Second
+	// window is how far ahead viewers are asked at windowPace times the speed at which
+	// the film plays: somebody may leave in the middle, and what a device does for later
+	// it lacks for now. Beyond it they are asked at farPace.
+	window              = 30 * time.Second
+	windowPace, farPace = 2.0, 0.25
 	// minRest and maxRest bound the threshold that an engine draws: pieces that no
 	// viewer has come from the web seed once their deadline is below it.
 	minRest, maxRest = 12 * time.Second, 28 * time.Second
@@ -30,7 +32,7 @@ const (
 
 // Guesses for what has not been measured, in bytes a second.
 const (
-	guessedRate     = 192 << 10 // of a viewer
+	guessedRate     = 384 << 10 // of a viewer
 	guessedByteRate = 500 << 10 // of a film of unknown length
 )
 
@@ -56,13 +58,36 @@ func (e *Engine) deadline(i int) time.Duration {
 	return e.slack + time.Duration(max(0, float64(ahead))/e.byteRate()*float64(time.Second))
 }
 
+// headPiece is the piece that the player reads.
+func (e *Engine) headPiece() int { return int(e.head / e.t.PieceLength) }
+
 // firstMissing is the first piece from the head on that is not here, or Pieces().
 func (e *Engine) firstMissing() int {
-	i := int(e.head / e.t.PieceLength)
+	i := e.headPiece()
 	for i < e.t.Pieces() && e.have.Has(i) {
 		i++
 	}
 	return i
+}
+
+// reserve is what the player has to have ahead for the web seed to be in time for
+// sure: what is due later can wait for viewers. A player that stands still wants more
+// than one that plays, before it goes on.
+func (e *Engine) reserve() time.Duration {
+	if e.stalled {
+		return mostReserve
+	}
+	return min(mostReserve, max(leastReserve, 3*e.web.eta(e.t.PieceLength)))
+}
+
+// inTime says whether a peer can be asked for piece i now and will bring it within d.
+func (e *Engine) inTime(i int, d time.Duration) bool {
+	for p := range e.peers {
+		if p.useful(e.now) && p.has.Has(i) && p.eta(e.t.PieceSize(i)) < d/2 {
+			return true
+		}
+	}
+	return false
 }
 
 // wanted says whether piece i is neither here nor on its way.
@@ -103,11 +128,11 @@ func (e *Engine) pick(p *peer) (int, bool) {
 			continue
 		}
 		d := e.deadline(i)
-		if d < urgent && e.web.usable(e.now) && p.eta(e.t.PieceSize(i)) > d {
+		if d < inOrder && e.web.usable(e.now) && p.eta(e.t.PieceSize(i)) > d {
 			continue // it would come late: the web seed's
 		}
 		k := e.keyOf(i, d)
-		if k.zone == zoneFar && len(p.fetching) > 0 || p.pod && e.web.usable(e.now) && (k.zone > zoneWindow || e.avail[i] > 0) {
+		if k.zone == zoneWindow && e.pace < 0 || k.zone == zoneFar && (e.farPace < 0 || len(p.fetching) > 0) || p.pod && e.web.usable(e.now) && (k.zone > zoneWindow || e.avail[i] > 0) {
 			continue
 		}
 		if !found || k.before(bestKey) {
@@ -117,13 +142,33 @@ func (e *Engine) pick(p *peer) (int, bool) {
 	if found && p.pod {
 		e.lastSip = e.now
 	}
+	if found {
+		e.spend(best, bestKey.zone)
+	}
 	return best, found
+}
+
+// spend takes piece i from what may be asked for now.
+func (e *Engine) spend(i int, z zone) {
+	switch z {
+	case zoneWindow:
+		e.pace -= float64(e.t.PieceSize(i))
+	case zoneFar:
+		e.farPace -= float64(e.t.PieceSize(i))
+	}
+}
+
+// earn lets more be asked for, once a tick: up to a second's worth at a time.
+func (e *Engine) earn() {
+	rate := e.byteRate()
+	e.pace = min(windowPace*rate, e.pace+windowPace*rate*tick.Seconds())
+	e.farPace = min(farPace*rate, e.farPace+farPace*rate*tick.Seconds())
 }
 
 // maySip says whether the pod's seeder is to give a piece although the web seed
 // works.
 func (e *Engine) maySip() bool {
-	return e.now.Sub(e.lastSip) >= sip && e.deadline(e.firstMissing()) > urgent
+	return e.now.Sub(e.lastSip) >= sip && e.deadline(e.firstMissing()) > mostReserve
 }
 
 // zone orders pieces roughly by when they are needed.
@@ -168,13 +213,13 @@ func (e *Engine) webSeedWants(i int, rest time.Duration) bool {
 	if e.have.Has(i) {
 		return false
 	}
-	d := e.deadline(i)
+	d, reserve := e.deadline(i), e.reserve()
 	if f := e.busy[i]; f != nil {
 		// It takes over what a peer will not bring in time.
-		return f.by != nil && !f.verifying && d < urgent/2 && f.by.eta(f.left()) > d
+		return f.by != nil && !f.verifying && d < reserve && f.by.finishes(f) > max(d, e.web.eta(e.t.PieceSize(i)))
 	}
-	if d < urgent {
-		return true
+	if d < reserve {
+		return !e.inTime(i, d)
 	}
 	return d < rest && e.avail[i] == 0
 }
@@ -182,7 +227,7 @@ func (e *Engine) webSeedWants(i int, rest time.Duration) bool {
 // rest is the deadline below which the web seed brings what no viewer has.
 func (e *Engine) rest() time.Duration {
 	if e.introducing() {
-		return urgent
+		return e.reserve()
 	}
 	return e.threshold
 }
@@ -200,17 +245,26 @@ func (e *Engine) introducing() bool {
 }
 
 // nextForWebSeed is the run of pieces first..last that the web seed is to bring
-// next; ok is false where it may rest.
+// next; ok is false where it may rest. Until somebody has read, the player has its
+// bytes by plain HTTP, and would have them twice.
 func (e *Engine) nextForWebSeed() (first, last int, ok bool) {
+	if !e.read {
+		return 0, 0, false
+	}
 	rest := e.rest()
 	first = -1
-	for i := range e.waiting {
-		if e.webSeedWants(i, rest) && (first < 0 || i < first) {
-			first = i
-		}
+	// The latest reader is the player; one that waits elsewhere may be left over from
+	// before a seek.
+	if i := e.headPiece(); e.waiting[i] > 0 && e.webSeedWants(i, rest) {
+		first = i
 	}
 	for i := e.firstMissing(); first < 0 && i < e.t.Pieces() && e.deadline(i) < rest; i++ {
 		if e.webSeedWants(i, rest) {
+			first = i
+		}
+	}
+	for i := range e.waiting {
+		if first < 0 && e.webSeedWants(i, rest) {
 			first = i
 		}
 	}
@@ -219,9 +273,9 @@ func (e *Engine) nextForWebSeed() (first, last int, ok bool) {
 	}
 	// A little beyond the threshold, so that requests are few; no more, so that
 	// others have their turn.
-	most := rest + 2*time.Second
-	if rest == urgent {
-		most = rest
+	most := rest
+	if !e.introducing() {
+		most += 2 * time.Second
 	}
 	last = first
 	for n := e.t.PieceSize(first); last+1 < e.t.Pieces() && n < webSeedRun && e.webSeedWants(last+1, most); last++ {
@@ -233,10 +287,12 @@ func (e *Engine) nextForWebSeed() (first, last int, ok bool) {
 // backfill is what was played before the engine was there, and every newcomer needs
 // first: the web seed brings it when nothing else is to do.
 func (e *Engine) backfill() (first, last int, ok bool) {
-	if e.introducing() {
+	// Where others are, one of them has it soon.
+	alone := len(e.cfg.Trackers) == 0 || e.counted && e.others == 0
+	if e.introducing() || !alone && e.now.Sub(e.started) < e.threshold {
 		return 0, 0, false
 	}
-	end := int(e.head / e.t.PieceLength)
+	end := e.headPiece()
 	for i := range min(end, e.t.Pieces()) {
 		if !e.wanted(i) || e.avail[i] > 0 {
 			continue

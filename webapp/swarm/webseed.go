@@ -9,10 +9,19 @@ import (
 
 // Bounds of the web seed.
 const (
-	webSeedRun     = 2 << 20          // bytes asked for at once
-	webSeedSilence = 10 * time.Second // without a byte, a request has failed
+	webSeedRun     = 2 << 20 // bytes asked for at once
 	wrongBytesRest = 2 * time.Minute
 	maxRestAfter   = time.Minute
+)
+
+// Without a byte for four times as long as it took to answer so far, a request has
+// failed; within these bounds.
+const leastSilence, mostSilence = 3 * time.Second, 10 * time.Second
+
+// What is expected of a web seed that has not been measured.
+const (
+	guessedLatency     = 300 * time.Millisecond
+	guessedWebSeedRate = 512 << 10 // bytes a second
 )
 
 // webSeed is the file on the pod by HTTP (BEP 19): one request at a time, for a run
@@ -22,14 +31,43 @@ type webSeed struct {
 	strikes int
 	benched time.Time // it rests until then
 
+	// what was measured, 0 for nothing
+	latency time.Duration // until the first byte
+	rate    float64       // bytes a second from then on
+
 	// the request under way
-	cancel  func() // nil for none
-	serial  int    // tells late callbacks of an earlier request
-	run     []*fetch
-	lastRun int // the last piece of it
+	began  time.Time
+	first  time.Time // the first byte; zero while there is none
+	got    int       // bytes
+	cancel func()    // nil for none
+	serial int       // tells late callbacks of an earlier request
+	run    []*fetch
 }
 
 func (w *webSeed) usable(now time.Time) bool { return w.url != "" && !now.Before(w.benched) }
+
+// eta is the time until n bytes that are asked for now are here.
+func (w *webSeed) eta(n int64) time.Duration {
+	latency, rate := w.latency, w.rate
+	if latency == 0 {
+		latency, rate = guessedLatency, guessedWebSeedRate
+	}
+	return latency + time.Duration(float64(n)/rate*float64(time.Second))
+}
+
+// measure takes what the request under way tells of the web seed.
+func (w *webSeed) measure(now time.Time) {
+	if w.first.IsZero() || w.got == 0 {
+		return
+	}
+	latency, rate := w.first.Sub(w.began), float64(w.got)/max(0.001, now.Sub(w.first).Seconds())
+	if w.latency == 0 {
+		w.latency, w.rate = max(1, latency), rate
+		return
+	}
+	w.latency += (latency - w.latency) / 4
+	w.rate += (rate - w.rate) / 4
+}
 
 // scheduleWebSeed begins the next request, or leaves the one under way for what a
 // reader waits for now.
@@ -39,7 +77,7 @@ func (e *Engine) scheduleWebSeed() {
 		return
 	}
 	if w.cancel != nil {
-		if len(e.waiting) == 0 || e.webSeedServesWaiting() {
+		if e.webSeedServesPlayer() {
 			return
 		}
 		w.stop(e)
@@ -50,11 +88,11 @@ func (e *Engine) scheduleWebSeed() {
 	}
 	for i := first; i <= last; i++ {
 		if f := e.busy[i]; f != nil {
-			f.by.late(f)
+			f.by.overtaken(f)
 		}
 		w.run = append(w.run, e.newFetch(i, nil))
 	}
-	w.lastRun = last
+	w.began, w.first, w.got = e.now, time.Time{}, 0
 	w.serial++
 	serial := w.serial
 	mine := func(f func()) func() {
@@ -70,32 +108,28 @@ func (e *Engine) scheduleWebSeed() {
 	})
 }
 
-// webSeedServesWaiting holds where what readers wait for comes soon with the request
-// under way, or does not come from the web seed.
-func (e *Engine) webSeedServesWaiting() bool {
-	for i := range e.waiting {
-		f := e.busy[i]
-		if e.have.Has(i) || f != nil && f.verifying {
-			continue
-		}
-		if f == nil {
-			return false
-		}
-		if f.by != nil {
-			if e.webSeedWants(i, urgent) {
-				return false
-			}
-			continue
-		}
-		if len(e.web.run) > 0 && e.t.Offset(i)-e.t.Offset(e.web.run[0].piece) > webSeedRun/2 {
-			return false
-		}
+// webSeedServesPlayer holds where what the player waits for comes soon with the request
+// under way, or does not come from the web seed. The player alone ends a request: two
+// readers at two places would end each other's for ever.
+func (e *Engine) webSeedServesPlayer() bool {
+	i := e.headPiece()
+	f := e.busy[i]
+	switch {
+	case e.waiting[i] == 0 || e.have.Has(i) || f != nil && f.verifying:
+		return true
+	case f == nil || f.by != nil:
+		return !e.webSeedWants(i, e.reserve())
 	}
-	return true
+	return len(e.web.run) == 0 || e.t.Offset(i)-e.t.Offset(e.web.run[0].piece) <= webSeedRun/2
 }
 
 func (w *webSeed) data(e *Engine, c piecestore.Chunk) {
 	e.down.add(c.Len())
+	if w.first.IsZero() {
+		w.first = e.now
+	} else {
+		w.got += c.Len()
+	}
 	for c.Len() > 0 && len(w.run) > 0 {
 		f := w.run[0]
 		f.last = e.now
@@ -124,6 +158,7 @@ func (w *webSeed) done(e *Engine, err error) {
 		w.fail(e, 0)
 		return
 	}
+	w.measure(e.now)
 	w.cancel = nil
 	e.changed = true
 }
@@ -154,7 +189,7 @@ func (w *webSeed) stop(e *Engine) {
 }
 
 func (w *webSeed) tick(e *Engine) {
-	if w.cancel != nil && len(w.run) > 0 && e.now.Sub(w.run[0].last) > webSeedSilence {
+	if w.cancel != nil && len(w.run) > 0 && e.now.Sub(w.run[0].last) > min(mostSilence, max(leastSilence, 4*w.latency)) {
 		e.log.Warn("the web seed is silent")
 		w.fail(e, 0)
 	}
