@@ -181,12 +181,6 @@ func (u *uploader) write(field, text string) {
 	u.do(chromedp.SendKeys(chromedp.CSS(field), text))
 }
 
-// fill puts text into a field as a password manager does: at once.
-func (u *uploader) fill(field, text string) {
-	u.t.Helper()
-	eval[bool](u, fmt.Sprintf(`(f => { f.value = %q; return f.dispatchEvent(new Event("input", {bubbles: true})) })(document.querySelector(%q))`, text, field))
-}
-
 // state is the expression for the state of the n-th file, from 1.
 func state(n int) string {
 	return fmt.Sprintf(`document.querySelector(".up:nth-child(%d)").dataset.state`, n)

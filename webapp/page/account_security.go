@@ -14,7 +14,7 @@ type passwordForm struct {
 	component
 
 	env      *Env
-	old, new string
+	old, new text
 	busy     bool
 	err      *api.Error
 }
@@ -38,14 +38,15 @@ func (p *passwordForm) send() {
 		return
 	}
 	p.busy, p.err = true, nil
-	in := api.PasswordChange{Old: p.old, New: p.new}
+	in := api.PasswordChange{Old: p.old.now, New: p.new.now}
 	do(p.ctx, func(c context.Context) error { return p.env.API.ChangePassword(c, in) }, func(err error) {
 		p.busy = false
 		if err != nil {
 			p.err = api.AsError(err)
 			return
 		}
-		p.old, p.new = "", ""
+		p.old.clear("password-old")
+		p.new.clear("password-new")
 		p.env.say("The password is changed.")
 	})
 }

@@ -12,21 +12,38 @@ import (
 	"kinopod/shared/video"
 )
 
+// text is what stands in an input. What it began with is what is rendered: the program
+// hears of keys later than they are typed, and would put what it knows over them.
+type text struct{ begun, now string }
+
+func newText(s string) text { return text{s, s} }
+
+// clear empties the input with this id.
+func (t *text) clear(id string) {
+	t.now = ""
+	if in := element(id); in.Truthy() {
+		in.Set("value", "")
+	}
+}
+
+// typed takes over what stands in the input.
+func (t *text) typed(ctx app.Context, _ app.Event) { t.now = ctx.JSSrc().Get("value").String() }
+
 // field is a labelled input of one line.
 type field struct {
 	id, label, kind string // kind: the type of the input
 	hint            string
 	autocomplete    string
 	placeholder     string
-	value           *string
+	value           *text
 	most            int // of characters, 0 is any
 	required        bool
 	autofocus       bool
 }
 
 func (f field) render() app.UI {
-	in := void("input").ID(f.id).Attr("name", f.id).Attr("type", f.kind).Class("input").Attr("value", *f.value).
-		OnInput(func(ctx app.Context, _ app.Event) { *f.value = ctx.JSSrc().Get("value").String() }, f.id).
+	in := void("input").ID(f.id).Attr("name", f.id).Attr("type", f.kind).Class("input").Attr("value", f.value.begun).
+		OnInput(f.value.typed, f.id).
 		Attr("required", f.required).Attr("autofocus", f.autofocus)
 	if f.kind == "text" {
 		in = in.Dir("auto")
@@ -54,12 +71,12 @@ func (f field) render() app.UI {
 }
 
 // area is a labelled input of several lines that counts its characters.
-func area(id, label string, value *string, most int) app.UI {
-	left := most - utf8.RuneCountInString(*value)
+func area(id, label string, value *text, most int) app.UI {
+	left := most - utf8.RuneCountInString(value.now)
 	return elem("div").Class("field").Body(
 		elem("label").Attr("for", id).Text(label),
-		elem("textarea").ID(id).Attr("name", id).Class("input").Attr("rows", 4).Dir("auto").Text(*value).Aria("describedby", id+"-hint").
-			OnInput(func(ctx app.Context, _ app.Event) { *value = ctx.JSSrc().Get("value").String() }, id),
+		elem("textarea").ID(id).Attr("name", id).Class("input").Attr("rows", 4).Dir("auto").Text(value.begun).Aria("describedby", id+"-hint").
+			OnInput(value.typed, id),
 		elem("p").ID(id+"-hint").Class(pick(left < 0, "hint bad", "hint")).Text(strconv.Itoa(max(left, -left))+pick(left < 0, " characters too many", " characters left")),
 	)
 }
@@ -94,9 +111,9 @@ type edit struct {
 	env    *Env
 	video  api.Video
 	done   func(*api.Video) // with nil when it was given up
-	name   string
-	about  string
-	tags   string
+	name   text
+	about  text
+	tags   text
 	err    *api.Error
 	busy   bool
 	prefix string // of the ids of its fields
@@ -105,7 +122,7 @@ type edit struct {
 func newEdit(e *Env, v api.Video, done func(*api.Video)) *edit {
 	return &edit{
 		env: e, video: v, done: done, prefix: "edit-" + v.ID.String(),
-		name: v.Name, about: v.Description, tags: strings.Join(v.Tags, ", "),
+		name: newText(v.Name), about: newText(v.Description), tags: newText(strings.Join(v.Tags, ", ")),
 	}
 }
 
@@ -152,15 +169,15 @@ func (f *edit) save() {
 
 // change checks what was typed by the pod's own rules, so that the answer is at once.
 func (f *edit) change() (api.VideoEdit, *api.Error) {
-	name, err := video.CleanName(f.name)
+	name, err := video.CleanName(f.name.now)
 	if err != nil {
 		return api.VideoEdit{}, invalid("The name needs 1 to " + strconv.Itoa(video.MaxName) + " characters.")
 	}
-	about, err := video.CleanDescription(f.about)
+	about, err := video.CleanDescription(f.about.now)
 	if err != nil {
 		return api.VideoEdit{}, invalid("The description may have " + strconv.Itoa(video.MaxDescription) + " characters.")
 	}
-	tags, err := video.CleanTags(strings.Split(f.tags, ","))
+	tags, err := video.CleanTags(strings.Split(f.tags.now, ","))
 	if err != nil {
 		return api.VideoEdit{}, invalid("At most " + strconv.Itoa(video.MaxTags) + " tags, of " + strconv.Itoa(video.MaxTag) + " characters each.")
 	}

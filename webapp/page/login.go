@@ -21,8 +21,8 @@ type login struct {
 	setup    string // token of the first-run link
 	invite   string // token of an invitation
 	register bool   // make an account
-	name     string
-	password string
+	name     text
+	password text
 	shown    bool // the password is
 	busy     bool
 	err      *api.Error
@@ -133,7 +133,7 @@ func (l *login) send() {
 		return
 	}
 	l.busy, l.err = true, nil
-	name, password := strings.TrimSpace(l.name), l.password
+	name, password := strings.TrimSpace(l.name.now), l.password.now
 	ask := func(c context.Context) (api.Session, error) {
 		return l.env.API.Login(c, api.Credentials{Username: name, Password: password})
 	}
@@ -148,7 +148,7 @@ func (l *login) send() {
 			l.err = api.AsError(err)
 			return
 		}
-		l.password = ""
+		l.password.clear("password")
 		l.env.setMe(&s.User)
 		l.env.say("Welcome, " + s.User.Username + ".")
 		navigate(l.next)

@@ -207,12 +207,12 @@ func TestPanelText(t *testing.T) {
 }
 
 func TestEditChecks(t *testing.T) {
-	for _, f := range []edit{{name: ""}, {name: strings.Repeat("x", 121)}, {name: "a", about: strings.Repeat("x", 1001)}, {name: "a", tags: strings.Repeat("x", 31)}} {
+	for _, f := range []edit{{}, {name: newText(strings.Repeat("x", 121))}, {name: newText("a"), about: newText(strings.Repeat("x", 1001))}, {name: newText("a"), tags: newText(strings.Repeat("x", 31))}} {
 		if _, err := f.change(); err == nil {
-			t.Errorf("%.20q, %.20q, %.20q: taken", f.name, f.about, f.tags)
+			t.Errorf("%.20q, %.20q, %.20q: taken", f.name.now, f.about.now, f.tags.now)
 		}
 	}
-	f := edit{name: " A  name ", tags: "Go, #Two,go,"}
+	f := edit{name: newText(" A  name "), tags: newText("Go, #Two,go,")}
 	c, err := f.change()
 	if err != nil || *c.Name != "A name" || strings.Join(*c.Tags, "|") != "go|two" || *c.Description != "" {
 		t.Errorf("%+v, %v", c, err)
