@@ -51,7 +51,8 @@ func anyOrigin(c *fiber.Ctx) error {
 	c.Set(crossOrigin, "cross-origin")
 	if c.Method() == http.MethodOptions {
 		c.Set(fiber.HeaderAccessControlAllowMethods, "GET, HEAD, OPTIONS")
-		c.Set(fiber.HeaderAccessControlAllowHeaders, "Range, If-Range, If-None-Match")
+		// Cache-Control: webtorrent.js sends it with each range of a web seed.
+		c.Set(fiber.HeaderAccessControlAllowHeaders, "Range, If-Range, If-None-Match, Cache-Control")
 		c.Set(fiber.HeaderAccessControlMaxAge, "86400")
 	}
 	return c.Next()
