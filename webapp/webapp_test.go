@@ -103,7 +103,7 @@ func TestWatchHasContent(t *testing.T) {
 		`href="magnet:?xt=urn:btih:`, `href="`+api.TorrentPath(v.ID)+`"`, `href="/?uploader=ada"`,
 	)
 	video := regexp.MustCompile(`<video[^>]*>`).FindString(body)
-	contains(t, video, `id="kinopod-video"`, ` src="`+strings.TrimPrefix(v.StreamURL, "http://"+fakeHost)+`"`, ` poster="/thumbnails/`, " controls", " autoplay", " playsinline", `preload="auto"`)
+	contains(t, video, `id="kinopod-video"`, ` src="`+strings.TrimPrefix(v.StreamURL, "http://"+fakeHost)+`"`, ` poster="/thumbnails/`, " autoplay", " playsinline", `preload="auto"`)
 	if strings.Contains(body, ">Remove<") {
 		t.Error("a stranger is offered to remove the video")
 	}

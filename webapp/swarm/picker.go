@@ -245,11 +245,15 @@ func (e *Engine) introducing() bool {
 }
 
 // nextForWebSeed is the run of pieces first..last that the web seed is to bring
-// next; ok is false where it may rest. Until somebody has read, the player has its
-// bytes by plain HTTP, and would have them twice.
+// next; ok is false where it may rest.
 func (e *Engine) nextForWebSeed() (first, last int, ok bool) {
 	if !e.read {
-		return 0, 0, false
+		// The player has its bytes by plain HTTP, and would have them twice. A film so
+		// small that it came whole is fetched for the others.
+		if e.t.Length > webSeedRun {
+			return 0, 0, false
+		}
+		return e.backfill()
 	}
 	rest := e.rest()
 	first = -1
@@ -288,11 +292,13 @@ func (e *Engine) nextForWebSeed() (first, last int, ok bool) {
 // first: the web seed brings it when nothing else is to do.
 func (e *Engine) backfill() (first, last int, ok bool) {
 	// Where others are, one of them has it soon.
-	alone := len(e.cfg.Trackers) == 0 || e.counted && e.others == 0
-	if e.introducing() || !alone && e.now.Sub(e.started) < e.threshold {
+	if e.introducing() || e.others > 0 && e.now.Sub(e.started) < e.threshold {
 		return 0, 0, false
 	}
 	end := e.headPiece()
+	if !e.read {
+		end = e.t.Pieces()
+	}
 	for i := range min(end, e.t.Pieces()) {
 		if !e.wanted(i) || e.avail[i] > 0 {
 			continue
