@@ -81,7 +81,7 @@ type Process struct {
 // waits until it serves. It is killed when the test ends.
 func Exec(t testing.TB, args ...string) *Process {
 	t.Helper()
-	address := freePort(t)
+	address := FreePort(t)
 	dir := t.TempDir()
 	p := &Process{Dir: dir, Args: append([]string{
 		"serve", "--json", "--listen", address, "--host", address, "--data", dir, "--allow-http",

@@ -153,9 +153,9 @@ func Eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// freePort is an address of the loopback interface that was free a moment ago, for
+// FreePort is an address of the loopback interface that was free a moment ago, for
 // what has to be told before it listens.
-func freePort(t testing.TB) string {
+func FreePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
