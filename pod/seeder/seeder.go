@@ -245,6 +245,14 @@ func (s *Seeder) answer(ctx context.Context, key peerKey, offerSDP string) (stri
 	return answer, nil
 }
 
+// Knows says whether a WebRTC peer at an address is connected for torrent h, or about
+// to be: another offer of it would be refused, or end what it began.
+func (s *Seeder) Knows(h magnet.InfoHash, peer wire.PeerID, from netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.peers[peerKey{h, peer, from.Unmap()}] != nil
+}
+
 // Wanted opens torrent h for BitTorrent clients, who are about to connect, and
 // tells the port of TCP and uTP. ok is false where h is not ours or BitTorrent is
 // not served.

@@ -391,3 +391,15 @@ func TestComingAndGoing(t *testing.T) {
 	})
 	all.Wait()
 }
+
+func TestKnows(t *testing.T) {
+	files := &shelf{}
+	b := files.add(t, 1<<20)
+	s := start(t, Config{}, files)
+	p := mustDial(t, s, b)
+	if !s.Knows(b.torrent.InfoHash, p.id, local) || s.Knows(magnet.InfoHash{1}, p.id, local) || s.Knows(b.torrent.InfoHash, wire.PeerID{1}, local) {
+		t.Error("the seeder knows others than it is connected to")
+	}
+	_ = p.pc.Close()
+	wait(t, "the peer to be forgotten", func() bool { return !s.Knows(b.torrent.InfoHash, p.id, local) })
+}

@@ -367,6 +367,7 @@ type fakeSeeder struct {
 
 	mu     sync.Mutex
 	wanted []magnet.InfoHash
+	known  []wire.PeerID
 }
 
 var seederID = wire.PeerID([]byte("-KP0001-the-seeder--"))
@@ -378,6 +379,12 @@ func (s *fakeSeeder) Answer(ctx context.Context, h magnet.InfoHash, peer wire.Pe
 		return "answer to " + sdp, nil
 	}
 	return s.answer(ctx, h, peer, from, sdp)
+}
+
+func (s *fakeSeeder) Knows(_ magnet.InfoHash, peer wire.PeerID, _ netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Contains(s.known, peer)
 }
 
 func (s *fakeSeeder) Wanted(h magnet.InfoHash) (uint16, bool) {

@@ -155,7 +155,8 @@ func (l *loop) scrape(c *conn) {
 }
 
 // introduce hands the offers of l.request, an announce of p, to other peers: one to
-// each, and to the pod's seeder where there are few.
+// each, and to the pod's seeder where there are few and it does not know p already, by
+// an offer of its own.
 func (l *loop) introduce(p *peer) {
 	r, s := &l.request, p.swarm
 	if s == nil { // the response did not fit its queue
@@ -166,7 +167,7 @@ func (l *loop) introduce(p *peer) {
 		offers = offers[:r.NumWant]
 	}
 	others := s.browsers.others(p, p.seeder)
-	if s.own && !p.seeder && others < len(offers) && others < l.limits.SmallSwarm {
+	if s.own && !p.seeder && others < len(offers) && others < l.limits.SmallSwarm && !l.seeder.Knows(s.hash, p.id, p.conn.from) {
 		l.askSeeder(p, &offers[others])
 	}
 	l.chosen = s.browsers.pick(l.chosen[:0], p, p.seeder, len(offers))

@@ -178,3 +178,18 @@ func TestRunEndsWhatTheSeederWorksOn(t *testing.T) {
 	<-asked
 	w.stop()
 }
+
+// A page offers to the seeder in a request of its own, then announces: another offer of
+// it would end the connection that it is about to have.
+func TestSeederKnowsThePeer(t *testing.T) {
+	h := hash("film")
+	seeder := &fakeSeeder{}
+	w := start(t, plain, Config{Serves: serving(h)}, seeder)
+	c := w.dial()
+	seeder.known = []wire.PeerID{c.id}
+	c.announce(h, offers(5))
+	c.barrier(isAnswer, "an answer of the seeder, which knows the peer")
+	if n := w.tracker.Stats().SeederAnswers; n != 0 {
+		t.Errorf("the seeder answered %d offers", n)
+	}
+}

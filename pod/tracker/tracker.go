@@ -22,6 +22,9 @@ type Seeder interface {
 	// Answer answers the WebRTC offer of a peer at an address. It may take its time,
 	// until ctx ends.
 	Answer(ctx context.Context, h magnet.InfoHash, peer wire.PeerID, from netip.Addr, offerSDP string) (answerSDP string, err error)
+	// Knows says whether the peer is connected to the seeder, or about to be. It does
+	// not block.
+	Knows(h magnet.InfoHash, peer wire.PeerID, from netip.Addr) bool
 	// Wanted says that a BitTorrent client wants a torrent: the seeder opens it and
 	// gives the port at which it serves it over TCP and uTP. ok is false if it does
 	// not.
