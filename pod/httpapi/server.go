@@ -6,17 +6,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"strconv"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"golang.org/x/sync/errgroup"
 
+	"kinopod/pod/accounts"
 	"kinopod/pod/config"
 	"kinopod/shared/api"
 	"kinopod/shared/network"
@@ -193,7 +197,7 @@ func (s *Server) recoverPanic(c *fiber.Ctx) (err error) {
 
 // fail writes err as an api.Error. It is Fiber's error handler too.
 func (s *Server) fail(c *fiber.Ctx, err error) error {
-	status := 0
+	status, cause := 0, err
 	var fe *fiber.Error
 	if errors.As(err, &fe) {
 		status, err = fe.Code, ofStatus(fe.Code)
@@ -202,14 +206,28 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 	if status == 0 {
 		status = e.Status()
 	}
-	if e.Code == api.CodeInternal && !errors.Is(err, context.Canceled) {
-		s.cfg.Log.Error("request failed", "method", c.Method(), "route", c.Route().Path, "err", err)
+	if e.Code == api.CodeInternal && !clientLeft(cause) {
+		s.cfg.Log.Error("request failed", "method", c.Method(), "route", c.Route().Path, "err", cause)
 	}
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
-		c.Set(fiber.HeaderRetryAfter, "1")
+		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(retryAfter(err)))
 	}
 	c.Set(fiber.HeaderCacheControl, "no-store")
 	return c.Status(status).JSON(e)
+}
+
+// clientLeft holds for the failure of a request whose client went away in the middle.
+func clientLeft(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// retryAfter is when to try again, in seconds.
+func retryAfter(err error) int {
+	var limited *accounts.Limited
+	if errors.As(err, &limited) {
+		return max(1, int(limited.After/time.Second))
+	}
+	return 1
 }
 
 // ofStatus says in words what Fiber and fasthttp refuse by themselves.

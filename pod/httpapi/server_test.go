@@ -205,3 +205,12 @@ func (d *door) ask(t testing.TB, method, path, body string, headers ...string) (
 	}
 	return res, b
 }
+
+func TestRetryAfter(t *testing.T) {
+	limited := &api.Error{Code: api.CodeRateLimited, Message: "Too many attempts.", Cause: &accounts.Limited{After: 42 * time.Second}}
+	for want, err := range map[int]error{42: limited, 1: &api.Error{Code: api.CodeUnavailable, Message: "Busy."}} {
+		if got := retryAfter(err); got != want {
+			t.Errorf("%v: after %d s, want %d", err, got, want)
+		}
+	}
+}
