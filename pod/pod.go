@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -200,7 +202,7 @@ func (p *Pod) join(db *redisstore.DB, where string, o Options) error {
 		return err
 	}
 	p.closers = append(p.closers, pub)
-	p.server, err = httpapi.New(httpapi.Config{Config: cfg, Host: p.host, Version: o.Version, Log: p.log}, httpapi.Parts{
+	p.server, err = httpapi.New(httpapi.Config{Config: cfg, Host: p.host, STUN: p.stun(), Version: o.Version, Log: p.log}, httpapi.Parts{
 		Accounts: invites{p.accounts, p.baseURL()}, Catalog: videos, Publisher: pub, Files: streamFiles{files},
 		Uploads: uploads(pub.Handler()), Mount: track.Mount, Ready: db.Ping, Metrics: metrics(p.seeder, track),
 		Pages: func(methods func(*http.Request) api.Methods) (http.Handler, error) {
@@ -305,6 +307,20 @@ func (p *Pod) Accounts() *accounts.Accounts { return p.accounts }
 
 // baseURL is where viewers find the pod.
 func (p *Pod) baseURL() string { return api.Base(p.host, p.cfg.Secure()) }
+
+// stun is where browsers ask for their own address. A pod of this machine has none:
+// nobody is behind a router there.
+func (p *Pod) stun() string {
+	if config.Local(string(p.host)) {
+		return ""
+	}
+	name := string(p.host)
+	if h, _, err := net.SplitHostPort(name); err == nil {
+		name = h
+	}
+	port, _ := p.seeder.Ports()
+	return "stun:" + net.JoinHostPort(strings.Trim(name, "[]"), strconv.Itoa(int(port)))
+}
 
 // Welcome says where to go after the start.
 type Welcome struct {

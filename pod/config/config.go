@@ -202,11 +202,12 @@ func (c Config) HostAt(listening net.Addr) network.Host {
 
 // Secure says whether the pod's own links are https: they are, unless its host is
 // of this machine or http is allowed.
-func (c Config) Secure() bool { return !c.AllowHTTP && !local(c.Host) }
+func (c Config) Secure() bool { return !c.AllowHTTP && !Local(c.Host) }
 
-// local holds for "" too: HostAt makes a host of this machine of it, or the
+// Local says whether a host is this machine. It holds for "" too: HostAt makes a host
+// of this machine of it, or the
 // address that was asked for, which has no certificate.
-func local(host string) bool {
+func Local(host string) bool {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h

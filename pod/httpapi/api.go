@@ -100,7 +100,7 @@ func asActor[T any](ctx context.Context, a *API, f func(context.Context, account
 // Pod implements api.Methods.
 func (a *API) Pod(context.Context) (api.Pod, error) {
 	return api.Pod{
-		Name: a.cfg.Name, Host: a.cfg.Host, Version: a.cfg.Version, Registration: a.cfg.Registration,
+		Name: a.cfg.Name, Host: a.cfg.Host, Version: a.cfg.Version, Registration: a.cfg.Registration, STUN: a.cfg.STUN,
 		Limits: api.PodLimits{
 			UploadBytes: int64(a.cfg.Limits.UploadBytes), QuotaBytes: int64(a.cfg.Limits.QuotaBytes),
 			NameRunes: video.MaxName, DescriptionRunes: video.MaxDescription, Tags: video.MaxTags,

@@ -42,6 +42,7 @@ const (
 type Config struct {
 	config.Config
 	Host    network.Host
+	STUN    string // see api.Pod
 	Version string
 	Log     *slog.Logger
 }

@@ -18,6 +18,7 @@ import (
 type burstConn struct {
 	*net.UDPConn
 	segments segmenter
+	stun     stunAnswers
 	known    map[netip.AddrPort]*net.UDPAddr // addresses seen, of the goroutine that reads
 	buffers  sync.Pool                       // of *[]byte
 	closing  chan struct{}
@@ -58,6 +59,7 @@ const (
 func newBurstConn(c *net.UDPConn) *burstConn {
 	b := &burstConn{
 		UDPConn: c,
+		stun:    newSTUNAnswers(),
 		known:   map[netip.AddrPort]*net.UDPAddr{},
 		closing: make(chan struct{}), ended: make(chan struct{}),
 		lines: map[netip.AddrPort]*line{},
@@ -74,9 +76,14 @@ func (c *burstConn) Close() error {
 }
 
 // ReadFrom gives the same *net.UDPAddr for the same peer: nobody changes it, and
-// two allocations a datagram are saved.
+// two allocations a datagram are saved. It answers questions of STUN on the way.
 func (c *burstConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	n, from, err := c.ReadFromUDPAddrPort(b)
+	for ; err == nil && isQuestion(b[:n]); n, from, err = c.ReadFromUDPAddrPort(b) {
+		if answer := c.stun.answer(b[:n], from); answer != nil {
+			_, _ = c.WriteToUDPAddrPort(answer, from)
+		}
+	}
 	if err != nil {
 		return n, nil, err
 	}

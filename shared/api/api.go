@@ -55,6 +55,9 @@ type Pod struct {
 	Version      string       `json:"version"`
 	Registration string       `json:"registration"` // "closed", "invite" or "open"
 	Limits       PodLimits    `json:"limits"`
+	// STUN is where a browser learns the address at which others see it, "stun:host:port";
+	// "" for none.
+	STUN string `json:"stun,omitempty"`
 }
 
 // PodLimits are limits that a client should know beforehand; 0 is none.

@@ -101,6 +101,7 @@ func (f *Frame) OnInit() {
 	var h handover
 	if err := json.Unmarshal([]byte(textOf(HandoverID)), &h); err == nil && h.Known {
 		f.env.Pod, f.env.Me, f.known = h.Pod, h.Me, true
+		player.SetSTUN(h.Pod.STUN)
 	}
 	f.show(u)
 	if c := f.screen.content(); c != nil && h.Path == u.RequestURI() && h.Content != nil {
@@ -146,6 +147,7 @@ func (f *Frame) learn() {
 			return // the screen says what is wrong; "online" asks again
 		}
 		f.env.Pod, f.known = p, true
+		player.SetSTUN(p.STUN)
 		f.setHead()
 		send(f.ctx, f.env.API.Me, func(u api.User, err error) {
 			if err == nil {

@@ -19,6 +19,7 @@ import (
 // thread; goroutines of a browser do not run side by side.
 type player struct {
 	element  js.Value
+	stun     string
 	parking  js.Value // where the element waits between pages
 	showing  *showing
 	ignore   js.Func // of a refusal to play: the viewer has the controls
@@ -62,6 +63,9 @@ func Adopt() { one() }
 
 // Show makes v the video that plays. It does nothing where v plays already.
 func Show(v api.Video) { one().show(v) }
+
+// SetSTUN says where the browser asks for its own address from now on (api.Pod).
+func SetSTUN(url string) { one().stun = url }
 
 // Place moves the element into the element with this id.
 func Place(id string) {
@@ -283,7 +287,7 @@ func origin() string { return js.Global().Get("location").Get("origin").String()
 func config(v api.Video, t *torrent.Torrent) swarm.Config {
 	base := origin()
 	return swarm.Config{
-		Torrent: t, Duration: time.Duration(v.Duration * float64(time.Second)), Network: swarm.Browser{},
+		Torrent: t, Duration: time.Duration(v.Duration * float64(time.Second)), Network: swarm.Browser{STUN: one().stun},
 		Trackers: []string{"ws" + strings.TrimPrefix(base, "http") + api.PathTrackerSocket}, OfferURL: base + api.PathOffer,
 		WebSeed: base + path(v.StreamURL), Log: slog.Default(),
 	}

@@ -4,12 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"syscall/js"
+	"time"
 
 	"kinopod/webapp/piecestore"
 )
 
 // Browser is the Network of a browser.
-type Browser struct{}
+type Browser struct {
+	STUN string // where to ask for one's own address (api.Pod); "" for nowhere
+}
 
 var _ Network = Browser{}
 
@@ -61,8 +64,12 @@ type rtcConn struct {
 	closed   bool
 }
 
-func newRTC(on ConnEvents) *rtcConn {
-	c := &rtcConn{on: on, pc: js.Global().Get("RTCPeerConnection").New(map[string]any{"iceServers": []any{}})}
+func (b Browser) newRTC(on ConnEvents) *rtcConn {
+	servers := []any{}
+	if b.STUN != "" {
+		servers = append(servers, map[string]any{"urls": b.STUN})
+	}
+	c := &rtcConn{on: on, pc: js.Global().Get("RTCPeerConnection").New(map[string]any{"iceServers": servers})}
 	c.handlers.on(c.pc, "onconnectionstatechange", func(js.Value) {
 		switch s := c.pc.Get("connectionState").String(); s {
 		case "failed", "closed", "disconnected":
@@ -73,16 +80,16 @@ func newRTC(on ConnEvents) *rtcConn {
 }
 
 // Offer implements Network.
-func (Browser) Offer(gather bool, on ConnEvents) Conn {
-	c := newRTC(on)
+func (b Browser) Offer(gather bool, on ConnEvents) Conn {
+	c := b.newRTC(on)
 	c.bind(c.pc.Call("createDataChannel", "kinopod"))
 	then(c.pc.Call("createOffer"), func(offer js.Value) { c.describe(offer, gather) }, c.fail)
 	return c
 }
 
 // Answer implements Network.
-func (Browser) Answer(offer string, on ConnEvents) Conn {
-	c := newRTC(on)
+func (b Browser) Answer(offer string, on ConnEvents) Conn {
+	c := b.newRTC(on)
 	c.handlers.on(c.pc, "ondatachannel", func(e js.Value) {
 		if c.channel.IsUndefined() {
 			c.bind(e.Get("channel"))
@@ -97,22 +104,33 @@ func (Browser) Answer(offer string, on ConnEvents) Conn {
 	return c
 }
 
+// gatherTime bounds ICE gathering: where no answer to STUN gets through, a browser would
+// wait for ten seconds.
+const gatherTime = time.Second
+
 // describe sets our description and tells it, after ICE gathering where gather is
 // set.
 func (c *rtcConn) describe(d js.Value, gather bool) {
 	if c.closed {
 		return
 	}
-	tell := func() { c.on.Described(c.pc.Get("localDescription").Get("sdp").String()) }
+	told := false
+	tell := func() {
+		if !told && !c.closed {
+			told = true
+			c.on.Described(c.pc.Get("localDescription").Get("sdp").String())
+		}
+	}
 	if gather {
 		c.handlers.on(c.pc, "onicegatheringstatechange", func(js.Value) {
 			if c.pc.Get("iceGatheringState").String() == "complete" {
 				tell()
 			}
 		})
+		time.AfterFunc(gatherTime, tell)
 	}
 	then(c.pc.Call("setLocalDescription", d), func(js.Value) {
-		if !gather && !c.closed {
+		if !gather {
 			tell()
 		}
 	}, c.fail)
