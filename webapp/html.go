@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"html"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,7 +45,9 @@ func mendHTML(in []byte) []byte {
 	return out.Bytes()
 }
 
-// mendTag writes the tag that in begins with, and gives what follows it.
+// mendTag writes the tag that in begins with, its attributes in the order of their
+// names, and gives what follows it. go-app keeps attributes in a map: without an order
+// the same page would have other bytes each time.
 func mendTag(out *bytes.Buffer, in []byte) (rest []byte) {
 	i := bytes.IndexAny(in, " >")
 	if i < 0 {
@@ -52,31 +55,41 @@ func mendTag(out *bytes.Buffer, in []byte) (rest []byte) {
 	}
 	out.Write(in[:i])
 	in = in[i:]
+	var attributes []attribute
 	for len(in) > 0 && in[0] == ' ' {
 		in = in[1:]
 		i := bytes.IndexAny(in, "= >")
 		if i < 0 {
 			return nil
 		}
-		name := string(in[:i])
+		a := attribute{name: string(in[:i])}
 		in = in[i:]
-		if in[0] != '=' {
-			writeAttribute(out, name, "", false)
-			continue
+		if in[0] == '=' {
+			quoted := goString(in[1:])
+			in = in[1+len(quoted):]
+			var err error
+			if a.value, err = strconv.Unquote(string(quoted)); err != nil {
+				a.value = html.UnescapeString(strings.Trim(string(quoted), `"`)) // of app.Raw
+			}
+			a.hasValue = true
 		}
-		quoted := goString(in[1:])
-		in = in[1+len(quoted):]
-		value, err := strconv.Unquote(string(quoted))
-		if err != nil {
-			value = html.UnescapeString(strings.Trim(string(quoted), `"`)) // of app.Raw
-		}
-		writeAttribute(out, name, value, true)
+		attributes = append(attributes, a)
+	}
+	slices.SortFunc(attributes, func(a, b attribute) int { return strings.Compare(a.name, b.name) })
+	for _, a := range attributes {
+		a.write(out)
 	}
 	if len(in) > 0 {
 		out.WriteByte(in[0])
 		in = in[1:]
 	}
 	return in
+}
+
+// attribute of a tag.
+type attribute struct {
+	name, value string
+	hasValue    bool
 }
 
 // goString is the quoted string that b begins with.
@@ -92,16 +105,16 @@ func goString(b []byte) []byte {
 	return b
 }
 
-func writeAttribute(out *bytes.Buffer, name, value string, hasValue bool) {
-	if !hasValue && strings.HasPrefix(name, "aria-") {
-		value, hasValue = "true", true
+func (a attribute) write(out *bytes.Buffer) {
+	if !a.hasValue && strings.HasPrefix(a.name, "aria-") {
+		a.value, a.hasValue = "true", true
 	}
-	if isBoolean(name) && value == "false" {
+	if isBoolean(a.name) && a.value == "false" {
 		return
 	}
-	out.WriteString(" " + name)
-	if hasValue {
-		out.WriteString(`="` + html.EscapeString(value) + `"`)
+	out.WriteString(" " + a.name)
+	if a.hasValue {
+		out.WriteString(`="` + html.EscapeString(a.value) + `"`)
 	}
 }
 

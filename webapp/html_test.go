@@ -40,7 +40,7 @@ func TestWriteHTMLAttributes(t *testing.T) {
 	var b bytes.Buffer
 	tree := app.Div().Aria("hidden", true).Aria("expanded", false).Body(
 		app.Button().Disabled(false).Text("a"), app.Button().Disabled(true).Text("b"),
-		app.Raw(`<svg viewBox="0 0 1 1" aria-hidden="true"><path d="M0 0h1"/></svg>`), app.Img().Alt("").Src("/x?a=1&b=2"),
+		app.Raw(`<svg aria-hidden="true" viewBox="0 0 1 1"><path d="M0 0h1"/></svg>`), app.Img().Alt("").Src("/x?a=1&b=2"),
 	)
 	if err := writeHTML(&b, tree); err != nil {
 		t.Fatal(err)
@@ -48,7 +48,7 @@ func TestWriteHTMLAttributes(t *testing.T) {
 	got := b.String()
 	for _, want := range []string{
 		`aria-hidden="true"`, `aria-expanded="false"`, `<button>a</button>`, `<button disabled>b</button>`,
-		`<svg viewBox="0 0 1 1" aria-hidden="true"><path d="M0 0h1"/></svg>`, ` alt`, `src="/x?a=1&amp;b=2"`,
+		`<svg aria-hidden="true" viewBox="0 0 1 1"><path d="M0 0h1"/></svg>`, ` alt`, `src="/x?a=1&amp;b=2"`,
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %s in %s", want, got)

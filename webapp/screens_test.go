@@ -36,6 +36,9 @@ func TestPages(t *testing.T) {
 					t.Fatal(err)
 				}
 				s.open(t, p, path)
+				if path == "/account" || path == "/upload" {
+					until(t, p, "document.querySelector('.row-upload')")
+				}
 				for _, width := range []int64{360, 768, 1440} {
 					if err := p.Size(width, 800); err != nil {
 						t.Fatal(err)
