@@ -34,6 +34,7 @@ test-tools:
 
 test: test-tools build lint
 	$(GO) test -race -timeout 40m ./...
+	$(GO) test -run TestComingAndGoing -count 5 ./pod/seeder # pion has a race of its own here
 
 lint: $(bundle)
 	@unformatted=$$($(GO) tool gofumpt -l build pod shared webapp); \
