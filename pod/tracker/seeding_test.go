@@ -186,7 +186,9 @@ func TestSeederKnowsThePeer(t *testing.T) {
 	seeder := &fakeSeeder{}
 	w := start(t, plain, Config{Serves: serving(h)}, seeder)
 	c := w.dial()
+	seeder.mu.Lock()
 	seeder.known = []wire.PeerID{c.id}
+	seeder.mu.Unlock()
 	c.announce(h, offers(5))
 	c.barrier(isAnswer, "an answer of the seeder, which knows the peer")
 	if n := w.tracker.Stats().SeederAnswers; n != 0 {
