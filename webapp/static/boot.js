@@ -161,7 +161,8 @@
   // long as enough is ahead (player/stream_worker.js).
 
   const patience = 4000; // ms
-  const ahead = 1; // seconds of film
+  const ahead = 1; // seconds of film that are enough until the engine is there
+  const aheadWhenLate = 5; // it may never come
   const film = () => document.querySelector("video[src]");
   const shown = () =>
     new Promise((resolve) => {
@@ -170,9 +171,9 @@
       for (const event of ["loadeddata", "error", "suspend"]) video.addEventListener(event, resolve, { once: true });
       setTimeout(resolve, patience);
     });
-  const hasAhead = (video) => {
+  const hasAhead = (video, seconds) => {
     for (let i = 0; i < video.buffered.length; i++) {
-      if (video.buffered.start(i) <= video.currentTime + 0.1 && video.buffered.end(i) > video.currentTime + ahead) return true;
+      if (video.buffered.start(i) <= video.currentTime + 0.1 && video.buffered.end(i) > video.currentTime + seconds) return true;
     }
     return false;
   };
@@ -180,8 +181,8 @@
   document.addEventListener("loadstart", () => (began = performance.now()), true);
   const hold = (port) => {
     const video = film();
-    const late = performance.now() - began > 2 * patience;
-    if (!video || late || video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA || root.dataset.app === "failed" || !hasAhead(video)) return port.postMessage("plain");
+    const seconds = performance.now() - began > 2 * patience ? aheadWhenLate : ahead;
+    if (!video || video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA || root.dataset.app === "failed" || !hasAhead(video, seconds)) return port.postMessage("plain");
     port.postMessage("held");
     setTimeout(() => hold(port), 50);
   };
