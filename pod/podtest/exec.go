@@ -89,8 +89,8 @@ func Exec(t testing.TB, args ...string) *Process {
 		"--limits-requests-per-second", "0", "--limits-connections-per-address", "0", "--limits-logins-per-minute", "0",
 		"--limits-tracker-connections-per-address", "0", "--limits-tracker-messages-per-second", "0", "--limits-seeder-peers-per-address", "0",
 	}, args...)}
+	t.Cleanup(p.Kill) // before Start, which may fail with a process that runs
 	p.Start(t)
-	t.Cleanup(p.Kill)
 	return p
 }
 
@@ -118,6 +118,9 @@ func (p *Process) Start(t testing.TB) {
 
 // Kill ends the process at once, as the kernel would (kill -9).
 func (p *Process) Kill() {
+	if p.cmd == nil || p.cmd.Process == nil {
+		return
+	}
 	_ = p.cmd.Process.Kill()
 	_ = p.cmd.Wait()
 }
