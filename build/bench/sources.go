@@ -17,6 +17,7 @@ const noteStalls = noteFirstFrame + `;
 (() => {
   window.stalled = 0; window.stalls = 0; window.ended = false;
   let since = 0;
+  window.stillSince = () => since && performance.now() - since; // a stall that has not ended
   const on = (event, f) => document.addEventListener(event, f, true);
   on("waiting", (e) => { if (window.firstFrame !== undefined && !e.target.seeking) since ||= performance.now(); });
   on("playing", () => { if (since) { window.stalled += performance.now() - since; window.stalls++; since = 0; } });
@@ -89,7 +90,7 @@ func watchWhole(b *browser.Browser, url string, length time.Duration) (w watched
 	}
 	err = untilEnded(p, length+60*time.Second)
 	_, _ = browser.Eval[bool](p, `document.getElementById("swarm-panel")?.scrollIntoView(), new Promise(r => setTimeout(r, 1000, true))`)
-	w, _ = browser.Eval[watched](p, `({first: window.firstFrame ?? -1, stalled: window.stalled, stalls: window.stalls, ended: window.ended,
+	w, _ = browser.Eval[watched](p, `({first: window.firstFrame ?? -1, stalled: window.stalled + window.stillSince(), stalls: window.stalls + (window.stillSince() ? 1 : 0), ended: window.ended,
 		sources: [...document.querySelectorAll(".legend-row")].map(r => r.textContent).join(", ")})`)
 	w.err = err
 	return w
