@@ -118,7 +118,21 @@ func TestEngineAtARealPod(t *testing.T) {
 		v, film := other.User(t, "anna", api.RoleUser).Film(t, podtest.MP4)
 		readWhole(t, engine(t, other, v, liar), film)
 		other.Server().SetStreamOff(true)
+		other.Seeder().SetOff(true)
 		e := engine(t, other, v, newNetwork(t))
+		podtest.Eventually(t, "the liar was asked", func() bool {
+			ctx, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer stop()
+			if _, err := e.Read(ctx, 0, 1); err == nil {
+				t.Fatal("a wrong piece was given to the reader")
+			}
+			s, err := e.Stats(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s.Wasted > 0
+		})
+		other.Seeder().SetOff(false)
 		s := readWhole(t, e, film)
 		if s.FromViewers != 0 || s.FromPod != size {
 			t.Errorf("%d bytes from the liar, %d of %d from the pod", s.FromViewers, s.FromPod, size)
@@ -133,7 +147,7 @@ func TestEngineAtARealPod(t *testing.T) {
 					return false
 				}
 			}
-			return s.Wasted > 0
+			return true
 		})
 	})
 
