@@ -199,6 +199,6 @@ var documentTemplate = template.Must(template.New("document").Parse(`<!DOCTYPE h
 <link rel="manifest" href="/manifest.webmanifest">
 <script defer src="{{.Address "/web/boot.js"}}" data-wasm="{{.Address "/web/app.wasm"}}" data-worker="/app-worker.js" data-dark="{{.Dark}}" data-light="{{.Light}}"></script>
 </head>
-<body>{{.Tree}}<p id="app-failed" class="app-failed" role="alert" hidden>The app could not start. What is on the page still plays; reload to try again.</p><script type="application/json" id="{{.ID}}">{{.Data}}</script></body>
+<body>{{.Tree}}<p id="app-failed" class="app-failed" role="alert" hidden>The app stopped. What is on the page still plays; reload to start it again.</p><script type="application/json" id="{{.ID}}">{{.Data}}</script></body>
 </html>
 `))

@@ -71,6 +71,7 @@ type watched struct {
 	Stalled float64 `json:"stalled"` // ms
 	Stalls  int     `json:"stalls"`
 	Ended   bool    `json:"ended"`
+	App     string  `json:"app"`     // "ready" unless it stopped
 	Sources string  `json:"sources"` // the swarm panel's words
 	err     error
 }
@@ -90,7 +91,7 @@ func watchWhole(b *browser.Browser, url string, length time.Duration) (w watched
 	}
 	err = untilEnded(p, length+60*time.Second)
 	_, _ = browser.Eval[bool](p, `document.getElementById("swarm-panel")?.scrollIntoView(), new Promise(r => setTimeout(r, 1000, true))`)
-	w, _ = browser.Eval[watched](p, `({first: window.firstFrame ?? -1, stalled: window.stalled + window.stillSince(), stalls: window.stalls + (window.stillSince() ? 1 : 0), ended: window.ended,
+	w, _ = browser.Eval[watched](p, `({first: window.firstFrame ?? -1, stalled: window.stalled + window.stillSince(), stalls: window.stalls + (window.stillSince() ? 1 : 0), ended: window.ended, app: document.documentElement.dataset.app,
 		sources: [...document.querySelectorAll(".legend-row")].map(r => r.textContent).join(", ")})`)
 	w.err = err
 	return w
@@ -114,7 +115,7 @@ func report(results []watched, p *running, size float64, seconds int, apart time
 	stalled := 0
 	for i, r := range results {
 		if r.err != nil {
-			fmt.Printf("  viewer %d: %v\n", i+1, r.err)
+			fmt.Printf("  viewer %d: %v; the app: %s\n", i+1, r.err, r.App)
 		}
 		if r.Stalls > 0 {
 			stalled++

@@ -177,3 +177,53 @@ func TestALiarDoesNotHarmPlayback(t *testing.T) {
 	}
 	must(t, page.Until(10*time.Second, `/Viewers\s+0 B/.test(document.body.innerText)`))
 }
+
+func TestABrowserThatGivesNoWebRTC(t *testing.T) {
+	p := podtest.Start(t)
+	v, _ := p.User(t, "anna", api.RoleUser).Film(t, podtest.MP4)
+	for name, script := range map[string]string{
+		"switched off": `delete window.RTCPeerConnection`,
+		"too many":     `window.RTCPeerConnection = function() { throw new DOMException("too many", "UnknownError") }`,
+		"slow": `(() => {
+			const was = RTCPeerConnection.prototype.setLocalDescription;
+			RTCPeerConnection.prototype.setLocalDescription = async function(d) { await new Promise(r => setTimeout(r, 1500)); return was.call(this, d) };
+		})()`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			page := viewer(t)
+			must(t, page.OnNewDocument(script))
+			must(t, page.Open(p.URL+api.WatchPath(v.ID)))
+			whole(t, page, 90*time.Second)
+			must(t, page.Until(60*time.Second, `window.seen.ended`))
+			if app := value[string](t, page, `document.documentElement.dataset.app`); app != "ready" {
+				t.Errorf("the app is %s", app)
+			}
+		})
+	}
+}
+
+// stopApp makes the program in the page end: what its handler of messages gets is what
+// no worker sends.
+const stopApp = `(() => {
+	const infoHash = document.querySelector("video").src.split("/")[4];
+	navigator.serviceWorker.dispatchEvent(new MessageEvent("message", {data: {kinopod: "stream", infoHash, from: 0, to: 1}}));
+	return true;
+})()`
+
+func TestAFilmOutlivesTheApp(t *testing.T) {
+	p := podtest.Start(t)
+	v, _ := p.User(t, "anna", api.RoleUser).Film(t, long)
+	page := viewer(t)
+	must(t, page.Throttle(350_000, 20*time.Millisecond))
+	must(t, page.Open(p.URL+api.WatchPath(v.ID)))
+	must(t, page.Until(60*time.Second, `navigator.serviceWorker.controller && document.body.innerText.includes("Web seed") && document.querySelector("video")?.currentTime > 3`))
+	must(t, page.Until(10*time.Second, stopApp))
+	must(t, page.Until(30*time.Second, `document.documentElement.dataset.app === "failed" && !document.getElementById("app-failed").hidden`))
+	if end := value[float64](t, page, `document.querySelector("video").buffered.end(0)`); end > 35 {
+		t.Fatalf("the player had %.1f s already", end)
+	}
+	must(t, page.Until(120*time.Second, `window.seen.ended`))
+	if n := value[int](t, page, `window.seen.errors`); n != 0 {
+		t.Errorf("%d errors of the player", n)
+	}
+}

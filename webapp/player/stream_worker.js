@@ -3,7 +3,8 @@
 // same address: the hand-over is a matter of which request comes next.
 //
 // Messages of the page: {kinopod: 'engine', infoHash, size, type} when its engine is
-// there, {kinopod: 'gone', infoHash} when it is not any more. Messages to the page:
+// there, {kinopod: 'gone', infoHash} when it is not any more, {kinopod: 'failed'} (boot.js)
+// when the app and all its engines are gone. Messages to the page:
 // {kinopod: 'who'} when this worker was started anew and knows nothing,
 // {kinopod: 'hold'} and {kinopod: 'stream', infoHash, from, to}, both with a port.
 //
@@ -16,6 +17,7 @@
 'use strict';
 (() => {
   const engines = new Map(); // client id -> Map(info hash -> {size, type})
+  const answers = new Map(); // client id -> Set of functions that end an answer under way
   const prefetch = 4; // parts of an answer that wait for the element
   const patience = 1000; // ms until an engine that does not answer is given up
   const handOver = 512 << 10; // bytes of an answer without an engine: the next range may have one
@@ -31,6 +33,9 @@
       for (const look of waiting) look();
     } else if (m.kinopod === 'gone') {
       engines.get(id)?.delete(m.infoHash);
+    } else if (m.kinopod === 'failed') {
+      engines.delete(id);
+      for (const end of answers.get(id) ?? []) end(); // the element asks again
     }
   });
 
@@ -132,6 +137,21 @@
       const timer = setTimeout(() => { port.close(); resolve(null); }, patience);
       let pulled = null; // resolves the pull under way
       let controller;
+      const receive = (data) => {
+        try {
+          if (data instanceof Uint8Array) controller.enqueue(data);
+          else if (data === null) controller.close();
+          else controller.error(new Error(data));
+        } catch { /* the element went away meanwhile */ }
+        if (!(data instanceof Uint8Array)) close();
+        pulled?.();
+        pulled = null;
+      };
+      const fail = () => receive('the app stopped');
+      const close = () => {
+        answers.get(page.id)?.delete(fail);
+        port.close();
+      };
       const body = new ReadableStream({
         start(c) { controller = c; },
         pull() {
@@ -140,23 +160,18 @@
         },
         cancel() {
           port.postMessage('cancel');
-          port.close();
+          close();
         },
       }, { highWaterMark: prefetch });
       port.onmessage = ({ data }) => {
         if (data === 'ready') {
           clearTimeout(timer);
+          if (!answers.has(page.id)) answers.set(page.id, new Set());
+          answers.get(page.id).add(fail);
           resolve(body);
           return;
         }
-        try {
-          if (data instanceof Uint8Array) controller.enqueue(data);
-          else if (data === null) controller.close();
-          else controller.error(new Error(data));
-        } catch { /* the element went away meanwhile */ }
-        if (!(data instanceof Uint8Array)) port.close();
-        pulled?.();
-        pulled = null;
+        receive(data);
       };
       page.postMessage({ kinopod: 'stream', infoHash, from, to }, [port2]);
     });

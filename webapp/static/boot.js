@@ -206,6 +206,8 @@
   const failed = (err) => {
     console.error("The app stopped:", err);
     root.dataset.app = "failed";
+    // The film goes on without the engine.
+    if ("serviceWorker" in navigator && navigator.serviceWorker.controller) navigator.serviceWorker.controller.postMessage({ kinopod: "failed" });
     document.getElementById("app-failed").hidden = false;
   };
   const start = async () => {

@@ -64,24 +64,36 @@ type rtcConn struct {
 	closed   bool
 }
 
-func (b Browser) newRTC(on ConnEvents) *rtcConn {
+// newRTC makes a connection; where the browser gives none, because WebRTC is switched off
+// or there are too many, it is closed already and ok is false.
+func (b Browser) newRTC(on ConnEvents) (c *rtcConn, ok bool) {
+	c = &rtcConn{on: on}
+	defer func() {
+		if r := recover(); r != nil {
+			c.closed, ok = true, false
+			on.Closed(fmt.Errorf("make a connection: %v", r))
+		}
+	}()
 	servers := []any{}
 	if b.STUN != "" {
 		servers = append(servers, map[string]any{"urls": b.STUN})
 	}
-	c := &rtcConn{on: on, pc: js.Global().Get("RTCPeerConnection").New(map[string]any{"iceServers": servers})}
+	c.pc = js.Global().Get("RTCPeerConnection").New(map[string]any{"iceServers": servers})
 	c.handlers.on(c.pc, "onconnectionstatechange", func(js.Value) {
 		switch s := c.pc.Get("connectionState").String(); s {
 		case "failed", "closed", "disconnected":
 			c.fail(errors.New("the connection is " + s))
 		}
 	})
-	return c
+	return c, true
 }
 
 // Offer implements Network.
 func (b Browser) Offer(gather bool, on ConnEvents) Conn {
-	c := b.newRTC(on)
+	c, ok := b.newRTC(on)
+	if !ok {
+		return c
+	}
 	c.bind(c.pc.Call("createDataChannel", "kinopod"))
 	then(c.pc.Call("createOffer"), func(offer js.Value) { c.describe(offer, gather) }, c.fail)
 	return c
@@ -89,7 +101,10 @@ func (b Browser) Offer(gather bool, on ConnEvents) Conn {
 
 // Answer implements Network.
 func (b Browser) Answer(offer string, on ConnEvents) Conn {
-	c := b.newRTC(on)
+	c, ok := b.newRTC(on)
+	if !ok {
+		return c
+	}
 	c.handlers.on(c.pc, "ondatachannel", func(e js.Value) {
 		if c.channel.IsUndefined() {
 			c.bind(e.Get("channel"))
@@ -114,25 +129,28 @@ func (c *rtcConn) describe(d js.Value, gather bool) {
 	if c.closed {
 		return
 	}
-	told := false
+	set, told := false, false
 	tell := func() {
-		if !told && !c.closed {
+		if set && !told && !c.closed {
 			told = true
 			c.on.Described(c.pc.Get("localDescription").Get("sdp").String())
 		}
 	}
+	gathered := func() bool { return c.pc.Get("iceGatheringState").String() == "complete" }
 	if gather {
 		c.handlers.on(c.pc, "onicegatheringstatechange", func(js.Value) {
-			if c.pc.Get("iceGatheringState").String() == "complete" {
+			if gathered() {
 				tell()
 			}
 		})
-		time.AfterFunc(gatherTime, tell)
 	}
 	then(c.pc.Call("setLocalDescription", d), func(js.Value) {
-		if !gather {
+		set = true
+		if !gather || gathered() {
 			tell()
+			return
 		}
+		time.AfterFunc(gatherTime, tell)
 	}, c.fail)
 }
 
@@ -165,6 +183,9 @@ func (c *rtcConn) fail(err error) {
 
 // Accept implements Conn.
 func (c *rtcConn) Accept(answer string) {
+	if c.closed {
+		return
+	}
 	then(c.pc.Call("setRemoteDescription", map[string]any{"type": "answer", "sdp": answer}), nothing, c.fail)
 }
 
