@@ -206,24 +206,6 @@ func sum(b []byte) string {
 	return hex.EncodeToString(h[:])
 }
 
-// webtorrent.js gets a film from nothing but a magnet and a tracker.
-func TestChromiumWebTorrent(t *testing.T) {
-	files := &shelf{}
-	b := files.add(t, 20<<20+777)
-	s := start(t, Config{}, files)
-	site := newSite(t, s)
-	ctx := chromium(t, site.URL)
-	got := webtorrent(t, ctx, magnet.Magnet{InfoHash: b.torrent.InfoHash, Trackers: []string{site.tracker()}}, false)
-	if got.Length != int64(len(b.data)) || got.SHA256 != sum(b.data) {
-		t.Errorf("%+v, want %d bytes %s", got, len(b.data), sum(b.data))
-	}
-	if st := s.Stats(); st.WebRTCBytes < int64(len(b.data)) {
-		t.Errorf("%+v", st)
-	}
-	t.Logf("%+v, %.1f MB/s", got, float64(got.Length)/got.Done/1e3)
-	wait(t, "the peer to be gone with its page's client", func() bool { return s.Stats().WebRTCPeers == 0 })
-}
-
 // greeted is how a page's own RTCPeerConnection reached the seeder.
 type greeted struct {
 	Open      float64 // ms from the offer to the open channel

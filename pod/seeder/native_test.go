@@ -2,22 +2,14 @@ package seeder
 
 import (
 	"bytes"
-	"encoding/binary"
 	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	bt "github.com/anacrolix/torrent"
-	"github.com/anacrolix/torrent/bencode"
 	"github.com/anacrolix/torrent/metainfo"
 	"github.com/anacrolix/torrent/storage"
 
@@ -25,8 +17,8 @@ import (
 	"kinopod/shared/wire"
 )
 
-// outside is an IPv4 address of this machine other than loopback: transmission
-// takes no peer on 127.0.0.0/8. The bytes stay on the machine all the same.
+// outside is an IPv4 address of this machine other than loopback. The bytes stay on the
+// machine all the same.
 func outside(t testing.TB) netip.Addr {
 	t.Helper()
 	all, err := net.InterfaceAddrs()
@@ -40,128 +32,6 @@ func outside(t testing.TB) netip.Addr {
 	}
 	t.Fatal("this machine has no IPv4 address but loopback; add one: ip address add 192.0.2.1/32 dev lo")
 	return netip.Addr{}
-}
-
-// httpTracker introduces everybody who asks to s at ip.
-func httpTracker(t testing.TB, s *Seeder, ip netip.Addr) string {
-	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		reply := map[string]any{"interval": 60, "peers": ""}
-		var h magnet.InfoHash
-		copy(h[:], r.URL.Query().Get("info_hash"))
-		if port, ok := s.Wanted(h); ok {
-			reply["peers"] = string(binary.BigEndian.AppendUint16(ip.AsSlice(), port))
-		}
-		_, _ = w.Write(bencode.MustMarshal(reply))
-	}))
-	t.Cleanup(server.Close)
-	return server.URL + "/announce"
-}
-
-// tool runs a program of the machine until the test ends.
-func tool(t testing.TB, debian, name string, args ...string) *lines {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		t.Fatalf("%s is missing: apt-get install %s", name, debian)
-	}
-	cmd := exec.Command(path, args...)
-	out := &lines{}
-	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		_ = cmd.Wait()
-		close(ended)
-	}()
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-ended
-		if t.Failed() {
-			t.Logf("%s wrote:\n%s", name, out)
-		}
-	})
-	return out
-}
-
-// lines collects what a program writes.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-// arrived waits for a file that is b's byte by byte.
-func arrived(t testing.TB, path string, b *book) {
-	t.Helper()
-	want := sum(b.data)
-	wait(t, "all bytes in "+filepath.Base(path), func() bool {
-		got, err := os.ReadFile(path)
-		return err == nil && len(got) == len(b.data) && sum(got) == want
-	})
-}
-
-func TestAria2FromTorrent(t *testing.T) {
-	files := &shelf{}
-	b := files.add(t, 30<<20+99)
-	s := start(t, Config{BTListen: "127.0.0.1:0"}, files)
-	meta, err := b.torrent.Metainfo([]string{httpTracker(t, s, local)}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	file := filepath.Join(dir, "film.torrent")
-	if err := os.WriteFile(file, meta, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	tool(t, "aria2", "aria2c", "--no-conf", "--dir="+dir, "--seed-time=0", "--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false",
-		"--enable-peer-exchange=false", "--file-allocation=none", "--summary-interval=0", file)
-	arrived(t, filepath.Join(dir, b.torrent.Name), b)
-	if st := s.Stats(); st.NativeBytes < int64(len(b.data)) || st.Torrents != 1 {
-		t.Errorf("%+v", st)
-	}
-	wait(t, "aria2c to leave", func() bool { return s.Stats().NativePeers == 0 })
-	// Nobody is connected: after a while the torrent is closed, and then its file.
-	s.sweep(time.Now().Add(DefaultIdle + time.Second))
-	s.sweep(time.Now().Add(2*DefaultIdle + time.Second))
-	if _, open := files.counts(); open != 0 || s.Stats().Torrents != 0 {
-		t.Errorf("%d files, %+v", open, s.Stats())
-	}
-	if got := s.Stats().NativeBytes; got < int64(len(b.data)) {
-		t.Errorf("%d bytes counted after the torrent was closed", got)
-	}
-}
-
-func TestTransmissionFromMagnet(t *testing.T) {
-	files := &shelf{}
-	b := files.add(t, 30<<20+99)
-	ip := outside(t)
-	s := start(t, Config{BTListen: netip.AddrPortFrom(ip, 0).String()}, files)
-	dir, config := t.TempDir(), t.TempDir()
-	settings := `{"dht-enabled": false, "lpd-enabled": false, "pex-enabled": false, "utp-enabled": true, "port-forwarding-enabled": false,
-		"incomplete-dir-enabled": false, "rename-partial-files": false, "peer-port-random-on-start": true}`
-	if err := os.WriteFile(filepath.Join(config, "settings.json"), []byte(settings), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	m := magnet.Magnet{InfoHash: b.torrent.InfoHash, Trackers: []string{httpTracker(t, s, ip)}}
-	tool(t, "transmission-cli", "transmission-cli", "--no-portmap", "--config-dir", config, "--download-dir", dir, m.String())
-	arrived(t, filepath.Join(dir, b.torrent.Name), b)
-	if st := s.Stats(); st.NativeBytes < int64(len(b.data)) {
-		t.Errorf("%+v", st)
-	}
 }
 
 // leecher is an anacrolix client that keeps what it gets in memory.
@@ -184,24 +54,42 @@ func leecher(t testing.TB, b *book, port uint16, utp bool) *bt.Torrent {
 	return to
 }
 
-func TestUTP(t *testing.T) {
-	files := &shelf{}
-	b := files.add(t, 2<<20)
-	s := start(t, Config{BTListen: "127.0.0.1:0"}, files)
-	port, ok := s.Wanted(b.torrent.InfoHash)
-	if !ok {
-		t.Fatal("not wanted")
-	}
-	to := leecher(t, b, port, true)
-	wait(t, "the download over uTP", func() bool { return to.BytesMissing() == 0 })
-	r := to.NewReader()
-	defer r.Close()
-	got, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, b.data) {
-		t.Error("other bytes than the file's")
+func TestNativeDownload(t *testing.T) {
+	for name, utp := range map[string]bool{"TCP": false, "uTP": true} {
+		t.Run(name, func(t *testing.T) {
+			files := &shelf{}
+			b := files.add(t, 2<<20+99)
+			s := start(t, Config{BTListen: "127.0.0.1:0"}, files)
+			port, ok := s.Wanted(b.torrent.InfoHash)
+			if !ok {
+				t.Fatal("not wanted")
+			}
+			to := leecher(t, b, port, utp)
+			wait(t, "the download", func() bool { return to.BytesMissing() == 0 })
+			r := to.NewReader()
+			defer r.Close()
+			got, err := io.ReadAll(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got, b.data) {
+				t.Error("other bytes than the file's")
+			}
+			if st := s.Stats(); st.NativeBytes < int64(len(b.data)) || st.Torrents != 1 {
+				t.Errorf("%+v", st)
+			}
+			to.Drop()
+			wait(t, "the peer to leave", func() bool { return s.Stats().NativePeers == 0 })
+			// Nobody is connected: after a while the torrent is closed, and then its file.
+			s.sweep(time.Now().Add(DefaultIdle + time.Second))
+			s.sweep(time.Now().Add(2*DefaultIdle + time.Second))
+			if _, open := files.counts(); open != 0 || s.Stats().Torrents != 0 {
+				t.Errorf("%d files, %+v", open, s.Stats())
+			}
+			if got := s.Stats().NativeBytes; got < int64(len(b.data)) {
+				t.Errorf("%d bytes counted after the torrent was closed", got)
+			}
+		})
 	}
 }
 
