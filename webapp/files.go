@@ -18,6 +18,7 @@ import (
 
 	"github.com/andybalholm/brotli"
 
+	"kinopod/shared/api"
 	"kinopod/webapp/bundle"
 	"kinopod/webapp/piecestore"
 	"kinopod/webapp/player"
@@ -116,9 +117,11 @@ func (f *files) addWorker() {
 	if err != nil {
 		panic(err) // strings can be written as JSON
 	}
-	worker := strings.NewReplacer("KINOPOD_VERSION", short(hex.EncodeToString(all.Sum(nil))), "KINOPOD_FILES", string(list), "KINOPOD_WASM", f.address(pathWasm)).
-		Replace(static.Worker())
-	f.add(pathWorker, javascript, []byte(player.StreamWorker+"\n"+worker))
+	known := strings.NewReplacer(
+		"KINOPOD_VERSION", short(hex.EncodeToString(all.Sum(nil))), "KINOPOD_FILES", string(list), "KINOPOD_WASM", f.address(pathWasm),
+		"KINOPOD_HAND_OVER", strconv.Itoa(api.HandOver),
+	)
+	f.add(pathWorker, javascript, []byte(known.Replace(player.StreamWorker+"\n"+static.Worker())))
 }
 
 // manifest is the web app manifest.

@@ -18,10 +18,6 @@ import (
 	"kinopod/shared/video"
 )
 
-// handOver is what a media element gets of a range that it left open: little, so
-// that its next range already goes through the service worker (design.md, 9).
-const handOver = 512 << 10
-
 const (
 	immutable   = "public, max-age=31536000, immutable"
 	webp        = "image/webp"
@@ -86,11 +82,11 @@ func (s *Server) stream(c *fiber.Ctx) error {
 	if ifRange := c.Get(fiber.HeaderIfRange); c.Method() == http.MethodGet && (ifRange == "" || ifRange == tag) {
 		part, kind = parseRange(c.Get(fiber.HeaderRange), t.Length)
 	}
-	switch {
-	case kind == rangeRefused:
+	if kind == rangeRefused {
 		return refuseRange(c, t.Length)
-	case kind == rangeOpen && forElement(c), kind == rangeClosed && part.first+part.n == t.Length && forElement(c) && c.Get("Sec-CH-UA") != "":
-		part.n = min(part.n, handOver)
+	}
+	if forElement(c) && (kind == rangeOpen || kind == rangeClosed && part.first+part.n == t.Length && namesTheEnd(c)) {
+		part.n = min(part.n, api.HandOver)
 	}
 	if kind != rangeWhole {
 		c.Status(http.StatusPartialContent)
@@ -103,13 +99,16 @@ func (s *Server) stream(c *fiber.Ctx) error {
 	return s.sendPart(c, path, part)
 }
 
-// forElement says whether a media element asks. Chromium, and it alone sends Sec-CH-UA,
-// names the end in its next range when it knows the length from an earlier answer; others
-// may want exactly what they named.
+// forElement says whether a media element asks.
 func forElement(c *fiber.Ctx) bool {
 	dest := c.Get("Sec-Fetch-Dest")
 	return dest == "video" || dest == "audio"
 }
+
+// namesTheEnd says whether a range to the end of the file means an open one: Chromium,
+// which alone sends Sec-CH-UA, names the end once it knows the length from an earlier
+// answer. Others may want exactly what they named.
+func namesTheEnd(c *fiber.Ctx) bool { return c.Get("Sec-CH-UA") != "" }
 
 func refuseRange(c *fiber.Ctx, size int64) error {
 	c.Set(fiber.HeaderContentRange, "bytes */"+strconv.FormatInt(size, 10))

@@ -36,8 +36,8 @@ func TestStreamRanges(t *testing.T) {
 		{"bytes=100-99999999999", "", 206, 100, filmSize - 1},
 		{"bytes=0-9,20-29", "", 200, 0, filmSize - 1},
 		// the hand-over: little of an open range to a media element, all of the others
-		{"bytes=0-", "video", 206, 0, handOver - 1},
-		{"bytes=2000000-", "audio", 206, 2000000, 2000000 + handOver - 1},
+		{"bytes=0-", "video", 206, 0, api.HandOver - 1},
+		{"bytes=2000000-", "audio", 206, 2000000, 2000000 + api.HandOver - 1},
 		{"bytes=5000000-", "video", 206, 5000000, filmSize - 1},
 		{"bytes=0-3000000", "video", 206, 0, 3000000},
 		{"bytes=0-", "empty", 206, 0, filmSize - 1},
@@ -73,8 +73,8 @@ func TestStreamCutsRangesOfChromium(t *testing.T) {
 		brand string // Sec-CH-UA
 		bytes int
 	}{
-		{fmt.Sprintf("bytes=%d-%d", handOver, filmSize-1), `"Chromium";v="156"`, handOver},
-		{fmt.Sprintf("bytes=%d-%d", handOver, filmSize-1), "", filmSize - handOver},
+		{fmt.Sprintf("bytes=%d-%d", api.HandOver, filmSize-1), `"Chromium";v="156"`, api.HandOver},
+		{fmt.Sprintf("bytes=%d-%d", api.HandOver, filmSize-1), "", filmSize - api.HandOver},
 		{"bytes=0-3000000", `"Chromium";v="156"`, 3000001},
 	} {
 		headers := []string{"Sec-Fetch-Dest: video", "Range: " + c.ask}

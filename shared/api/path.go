@@ -117,3 +117,8 @@ func SocketBase(h network.Host, secure bool) string {
 	}
 	return "ws://" + string(h)
 }
+
+// HandOver is what a media element gets of a range that reaches the end of a film: so
+// few bytes that its next range already goes through the service worker, which may have
+// a swarm engine then.
+const HandOver = 512 << 10

@@ -19,7 +19,8 @@ import _ "embed"
 const ElementID = "kinopod-video"
 
 // StreamWorker is the part of the service worker that answers /stream/ from the
-// engine. It has to stand before other fetch listeners.
+// engine. It has to stand before other fetch listeners. KINOPOD_HAND_OVER stands in it
+// for api.HandOver.
 //
 //go:embed stream_worker.js
 var StreamWorker string

@@ -20,7 +20,7 @@
   const answers = new Map(); // client id -> Set of functions that end an answer under way
   const prefetch = 4; // parts of an answer that wait for the element
   const patience = 1000; // ms until an engine that does not answer is given up
-  const handOver = 512 << 10; // bytes of an answer without an engine: the next range may have one
+  const handOver = Number('KINOPOD_HAND_OVER'); // bytes of an answer without an engine: the next range may have one
   const waiting = new Set(); // requests that are held: functions that look for an engine
 
   self.addEventListener('message', (event) => {

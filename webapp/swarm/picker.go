@@ -131,11 +131,7 @@ func (e *Engine) pick(p *peer) (int, bool) {
 		if d < inOrder && e.web.usable(e.now) && p.eta(e.t.PieceSize(i)) > d {
 			continue // it would come late: the web seed's
 		}
-		k := e.keyOf(i, d)
-		if k.zone == zoneWindow && e.pace < 0 || k.zone == zoneFar && (e.farPace < 0 || len(p.fetching) > 0) || p.pod && e.web.usable(e.now) && (k.zone > zoneWindow || e.avail[i] > 0) {
-			continue
-		}
-		if !found || k.before(bestKey) {
+		if k := e.keyOf(i, d); e.mayAsk(p, i, k.zone) && (!found || k.before(bestKey)) {
 			best, bestKey, found = i, k, true
 		}
 	}
@@ -146,6 +142,21 @@ func (e *Engine) pick(p *peer) (int, bool) {
 		e.spend(best, bestKey.zone)
 	}
 	return best, found
+}
+
+// mayAsk says whether p may be asked for piece i, in zone z, at the pace that viewers
+// are asked at. Beside a web seed the pod's seeder is asked for what no viewer has.
+func (e *Engine) mayAsk(p *peer, i int, z zone) bool {
+	if p.pod && e.web.usable(e.now) && (z == zoneFar || e.avail[i] > 0) {
+		return false
+	}
+	switch z {
+	case zoneWindow:
+		return e.pace >= 0
+	case zoneFar:
+		return e.farPace >= 0 && len(p.fetching) == 0
+	}
+	return true
 }
 
 // spend takes piece i from what may be asked for now.
