@@ -128,6 +128,7 @@ var homes = map[string][]string{
 	"github.com/hibiken/asynq":             {"pod/publish", joiner}, // pod says where its Redis is
 	"github.com/redis/go-redis/":           {"pod/redisstore"},
 	"github.com/pion/":                     {"pod/seeder"},
+	"github.com/go-jose/":                  {"pod/federation"},
 	"github.com/tus/tusd/":                 {"pod/publish"},
 	"github.com/prometheus/":               {"pod/httpapi"},
 	"github.com/maxence-charriere/go-app/": {"webapp"},

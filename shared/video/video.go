@@ -29,6 +29,7 @@ const (
 type Video struct {
 	ID          ID
 	Origin      network.Host
+	Revision    int64 // grows with each change at the origin; ms since 1970, roughly
 	Name        string
 	Description string
 	Uploader    string
