@@ -336,7 +336,7 @@ func TestAttemptsAreLimited(t *testing.T) {
 
 func TestQuota(t *testing.T) {
 	w := newWorld(t, policy, "anna")
-	one, two := video.NewID(), video.NewID()
+	one, two := video.NewID("pod.example"), video.NewID("pod.example")
 	wantCode(t, "60 of 100", w.Reserve(t.Context(), "anna", one, 60<<20), "")
 	err := w.Reserve(t.Context(), "anna", two, 50<<20)
 	wantCode(t, "50 more", err, api.CodeTooLarge)
@@ -355,7 +355,7 @@ func TestQuota(t *testing.T) {
 // TestVanishedUploads: a pod that was killed leaves a booking without an upload.
 func TestVanishedUploads(t *testing.T) {
 	w := newWorld(t, policy, "anna", "bob")
-	kept, gone, fresh := video.NewID(), video.NewID(), video.NewID()
+	kept, gone, fresh := video.NewID("pod.example"), video.NewID("pod.example"), video.NewID("pod.example")
 	for user, id := range map[string]video.ID{"anna": kept, "bob": gone} {
 		wantCode(t, "Reserve", w.Reserve(t.Context(), user, id, 1<<20), "")
 	}

@@ -55,9 +55,12 @@ func (c *Catalog) Get(ctx context.Context, id video.ID) (video.Video, error) {
 	return v, told(err)
 }
 
-// ByInfoHash is a video that has this file. Where several have it, any of them.
+// ByInfoHash is a video that has this file, one of this pod's where there is one.
 func (c *Catalog) ByInfoHash(ctx context.Context, h magnet.InfoHash) (video.Video, error) {
-	v, err := c.store.ByInfoHash(ctx, h)
+	v, err := c.store.ByInfoHash(ctx, c.host, h)
+	if errors.Is(err, ErrNotFound) {
+		v, err = c.store.ByInfoHash(ctx, "", h)
+	}
 	return v, told(err)
 }
 

@@ -11,6 +11,7 @@ import (
 	"kinopod/pod/catalog"
 	"kinopod/pod/catalog/catalogtest"
 	"kinopod/shared/magnet"
+	"kinopod/shared/network"
 	"kinopod/shared/video"
 )
 
@@ -44,7 +45,7 @@ func byID(id video.ID) func(entry) bool { return func(e entry) bool { return e.I
 
 func (m *memory) drop(v *video.Video) {
 	for _, r := range v.Renditions {
-		if m.find(byFile(r.InfoHash)) < 0 && !slices.Contains(m.files, r.InfoHash) {
+		if v.Origin == ours && m.find(byFile(ours, r.InfoHash)) < 0 && !slices.Contains(m.files, r.InfoHash) {
 			m.files = append(m.files, r.InfoHash)
 		}
 	}
@@ -60,9 +61,12 @@ func (m *memory) need(v *video.Video) {
 	m.thumbs = slices.DeleteFunc(m.thumbs, func(h string) bool { return h == v.Thumbnail })
 }
 
-func byFile(h magnet.InfoHash) func(entry) bool {
+// ours is the one pod that has files.
+const ours = network.Host("pod.example")
+
+func byFile(origin network.Host, h magnet.InfoHash) func(entry) bool {
 	return func(e entry) bool {
-		return slices.ContainsFunc(e.Renditions, func(r video.Rendition) bool { return r.InfoHash == h })
+		return (origin == "" || e.Origin == origin) && slices.ContainsFunc(e.Renditions, func(r video.Rendition) bool { return r.InfoHash == h })
 	}
 }
 
@@ -80,6 +84,9 @@ func (m *memory) Add(_ context.Context, v video.Video) (bool, error) {
 		return false, nil
 	}
 	m.next++
+	if v.Revision == 0 {
+		v.Revision = time.Now().UnixMilli()
+	}
 	v.Created = v.Created.UTC().Truncate(time.Millisecond)
 	m.videos = append(m.videos, entry{v, m.next})
 	m.need(&v)
@@ -100,8 +107,8 @@ func (m *memory) one(fits func(entry) bool) (video.Video, error) {
 
 func (m *memory) Get(_ context.Context, id video.ID) (video.Video, error) { return m.one(byID(id)) }
 
-func (m *memory) ByInfoHash(_ context.Context, h magnet.InfoHash) (video.Video, error) {
-	return m.one(byFile(h))
+func (m *memory) ByInfoHash(_ context.Context, origin network.Host, h magnet.InfoHash) (video.Video, error) {
+	return m.one(byFile(origin, h))
 }
 
 func (m *memory) Page(_ context.Context, l catalog.Listing) (page []video.Video, next *catalog.Position, err error) {
@@ -144,6 +151,9 @@ func (m *memory) Update(_ context.Context, id video.ID, change func(*video.Video
 	}
 	kept := old
 	kept.Name, kept.Description, kept.Tags, kept.Thumbnail = v.Name, v.Description, v.Tags, v.Thumbnail
+	if !slices.Equal(kept.Tags, old.Tags) || kept.Name != old.Name || kept.Description != old.Description || kept.Thumbnail != old.Thumbnail {
+		kept.Revision = max(old.Revision+1, time.Now().UnixMilli())
+	}
 	m.videos[i].Video = kept
 	m.drop(&old)
 	m.need(&kept)
@@ -165,6 +175,84 @@ func (m *memory) Withdraw(_ context.Context, id video.ID, allow func(*video.Vide
 	m.gone[id] = true
 	m.drop(&v)
 	return v, nil
+}
+
+func (m *memory) Take(_ context.Context, v video.Video) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.gone[v.ID] {
+		return false, catalog.ErrWithdrawn
+	}
+	i := m.find(byID(v.ID))
+	if i < 0 {
+		m.next++
+		m.videos = append(m.videos, entry{v, m.next})
+		m.need(&v)
+		return true, nil
+	}
+	old := m.videos[i].Video
+	switch {
+	case old.Origin != v.Origin:
+		return false, catalog.ErrForeign
+	case v.Revision <= old.Revision:
+		return false, nil
+	}
+	m.videos[i].Video = v
+	m.drop(&old)
+	m.need(&v)
+	return true, nil
+}
+
+func (m *memory) Drop(_ context.Context, origin network.Host, id video.ID) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := m.find(byID(id))
+	if i < 0 || m.videos[i].Origin != origin {
+		return catalog.ErrNotFound
+	}
+	v := m.videos[i].Video
+	m.videos = slices.Delete(m.videos, i, i+1)
+	m.gone[id] = true
+	m.drop(&v)
+	return nil
+}
+
+func (m *memory) DropSome(_ context.Context, origin network.Host, most int) (dropped int, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for ; dropped < most; dropped++ {
+		i := m.find(func(e entry) bool { return e.Origin == origin })
+		if i < 0 {
+			break
+		}
+		v := m.videos[i].Video
+		m.videos = slices.Delete(m.videos, i, i+1)
+		m.drop(&v)
+	}
+	return dropped, nil
+}
+
+func (m *memory) Marks(_ context.Context, origin network.Host, each func([]catalog.Mark) error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var marks []catalog.Mark
+	for _, e := range m.videos {
+		if e.Origin == origin {
+			marks = append(marks, catalog.Mark{ID: e.ID, Revision: e.Revision})
+		}
+	}
+	return each(marks)
+}
+
+func (m *memory) Count(_ context.Context, origin network.Host) (n int, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range m.videos {
+		if e.Origin == origin {
+			n++
+		}
+	}
+	return n, nil
 }
 
 func (m *memory) Withdrawn(context.Context) ([]magnet.InfoHash, error) {

@@ -17,24 +17,40 @@ import (
 // millisecond, and so is Duration. Package catalogtest says by tests what a Store
 // has to do.
 type Store interface {
-	// Add lists a video unless its ID is listed (false) or was withdrawn
-	// (ErrWithdrawn), see Catalog.Add.
+	// Add lists a video of this pod unless its ID is listed (false) or was withdrawn
+	// (ErrWithdrawn), see Catalog.Add. Where it has no Revision it gets one.
 	Add(ctx context.Context, v video.Video) (added bool, err error)
 	// Get gives ErrNotFound for an ID that is not listed.
 	Get(ctx context.Context, id video.ID) (video.Video, error)
-	// ByInfoHash gives a video that has this file, or ErrNotFound.
-	ByInfoHash(ctx context.Context, h magnet.InfoHash) (video.Video, error)
+	// ByInfoHash gives a video that has this file, or ErrNotFound. origin "" is any.
+	ByInfoHash(ctx context.Context, origin network.Host, h magnet.InfoHash) (video.Video, error)
 	// Page lists videos, the newest first, and where the next page begins after,
 	// nil on the last.
 	Page(ctx context.Context, l Listing) ([]video.Video, *Position, error)
 	// Update lets change work on a copy of a video and keeps Name, Description, Tags
-	// and Thumbnail of it. change may be called several times; its error is
+	// and Thumbnail of it; Revision grows where that changed something. change may be called several times; its error is
 	// answered, and nothing kept then. ErrNotFound.
 	Update(ctx context.Context, id video.ID, change func(*video.Video) error) (video.Video, error)
 	// Withdraw takes a video out of every index unless allow answers an error, which
 	// is answered then. It puts what no other video has on the lists below, and
 	// remembers the ID for Add. ErrNotFound.
 	Withdraw(ctx context.Context, id video.ID, allow func(*video.Video) error) (video.Video, error)
+
+	// Take lists a friend's video as its origin tells of it, in place of what was listed.
+	// changed is false, and nothing happens, where what is listed has this revision or a
+	// later one. ErrForeign where the ID is of another origin, ErrWithdrawn.
+	Take(ctx context.Context, v video.Video) (changed bool, err error)
+	// Drop takes a friend's video out of every index, and remembers the ID for Take;
+	// ErrNotFound where origin has none of this ID.
+	Drop(ctx context.Context, origin network.Host, id video.ID) error
+	// DropSome takes up to most videos of origin out of every index, and says how many;
+	// they may come back.
+	DropSome(ctx context.Context, origin network.Host, most int) (dropped int, err error)
+	// Marks gives the marks of all videos of origin, some at a time, in no order; a video
+	// may come twice.
+	Marks(ctx context.Context, origin network.Host, each func([]Mark) error) error
+	// Count is how many videos of origin are listed.
+	Count(ctx context.Context, origin network.Host) (int, error)
 
 	// Withdrawn lists the files to delete, the longest waiting first.
 	Withdrawn(ctx context.Context) ([]magnet.InfoHash, error)
@@ -46,6 +62,15 @@ type Store interface {
 
 // ErrNotFound is what a Store answers for a video that is not listed.
 var ErrNotFound = errors.New("no such video")
+
+// ErrForeign is what a Store answers where a video is of another origin.
+var ErrForeign = errors.New("another pod has a video of this id")
+
+// Mark tells one version of a video from others.
+type Mark struct {
+	ID       video.ID
+	Revision int64
+}
 
 // Listing says which videos a page has.
 type Listing struct {

@@ -49,7 +49,8 @@
 //	pod.key       the sender's new key; from then on it alone is used
 //	pod.leave     the sender leaves: it is no friend any more, nor are we
 //
-// A video carries no origin: it is the sender's. So no pod can speak for another. Its
+// A video carries no origin: it is the sender's, and half of its id is the hash of the
+// sender's host. So no pod can speak for another, nor take an id before it. Its
 // revision only grows: what is older than what is known changes nothing.
 //
 // # POST /federation/v1/digest

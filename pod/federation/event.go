@@ -103,6 +103,9 @@ func (v Video) From(origin network.Host) (video.Video, error) {
 	if v.Created <= 0 || v.Created > maxMillis || v.Revision <= 0 || v.Revision > maxMillis || v.Duration < 0 || v.Duration > maxDuration.Milliseconds() {
 		return video.Video{}, fmt.Errorf("%w: time", video.ErrInvalid)
 	}
+	if !v.ID.Of(origin) {
+		return video.Video{}, fmt.Errorf("%w: the id is not of %s", video.ErrInvalid, origin)
+	}
 	out := video.Video{
 		ID: v.ID, Origin: origin, Revision: v.Revision, Name: v.Name, Description: v.Description, Uploader: v.Uploader, Tags: v.Tags,
 		Created: time.UnixMilli(v.Created).UTC(), Duration: time.Duration(v.Duration) * time.Millisecond, Thumbnail: v.Thumbnail,

@@ -18,7 +18,8 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 func film() video.Video {
-	id, _ := video.ParseID("3J5xV9fVQeKXw4RrGcZ7bT")
+	id := video.NewID(friend)
+	copy(id[:], "12345678")
 	h, _ := magnet.ParseInfoHash("0123456789abcdef0123456789abcdef01234567")
 	return video.Video{
 		ID: id, Origin: friend, Revision: 1_700_000_000_456, Name: "Ein Film <b>", Description: "Zwei\nZeilen", Uploader: "anna", Tags: []string{"a", "b"},
@@ -78,7 +79,7 @@ func TestVideoGoesAndComes(t *testing.T) {
 		t.Errorf("%s, want %s", b, a)
 	}
 	for name, spoil := range map[string]func(*Video){
-		"no id": func(v *Video) { v.ID = video.ID{} }, "no revision": func(v *Video) { v.Revision = 0 }, "a revision for ever": func(v *Video) { v.Revision = 1 << 60 },
+		"no id": func(v *Video) { v.ID = video.ID{} }, "another's id": func(v *Video) { v.ID = video.NewID("other.example") }, "no revision": func(v *Video) { v.Revision = 0 }, "a revision for ever": func(v *Video) { v.Revision = 1 << 60 },
 		"no time": func(v *Video) { v.Created = 0 }, "a time beyond all": func(v *Video) { v.Created = 1 << 62 }, "a long duration": func(v *Video) { v.Duration = 1 << 62 },
 		"less than none": func(v *Video) { v.Duration = -1 }, "a path": func(v *Video) { v.Renditions[0].FileName = "../film.mp4" }, "no file": func(v *Video) { v.Renditions = nil },
 		"another type": func(v *Video) { v.Renditions[0].MIME = "text/html" }, "a name of two lines": func(v *Video) { v.Name = "a\nb" }, "no picture": func(v *Video) { v.Thumbnail = "../../etc" },
@@ -109,7 +110,7 @@ func TestBodiesThatAreNone(t *testing.T) {
 
 func TestDigest(t *testing.T) {
 	var a, b Hashes
-	ids := []video.ID{video.NewID(), video.NewID(), video.NewID()}
+	ids := []video.ID{video.NewID("pod.example"), video.NewID("pod.example"), video.NewID("pod.example")}
 	for _, id := range ids {
 		a.Add(id, 7)
 	}

@@ -101,7 +101,7 @@ func TestEditRacesWithCompletion(t *testing.T) {
 		if err != nil || v.Thumbnail != want || w.files.ThumbnailPath(want) == "" {
 			t.Errorf("round %d: thumbnail %q, want %q, %v", round, v.Thumbnail, want, err)
 		}
-		first, _ := w.files.PutThumbnail(pictures[0], video.NewID())
+		first, _ := w.files.PutThumbnail(pictures[0], video.NewID("pod.example"))
 		_ = w.files.RemoveThumbnail(first)
 	}
 	w.onlyThumbnailsInUse()
@@ -145,7 +145,7 @@ func TestThumbnailOfAVideo(t *testing.T) {
 		}
 	}
 	w.onlyThumbnailsInUse()
-	if err := w.pub.SetThumbnail(t.Context(), anna, video.NewID(), picture(t, 1)); !api.Is(err, api.CodeNotFound) {
+	if err := w.pub.SetThumbnail(t.Context(), anna, video.NewID("pod.example"), picture(t, 1)); !api.Is(err, api.CodeNotFound) {
 		t.Errorf("no such video: %v", err)
 	}
 	// Of an upload that ends unfinished, it goes too.

@@ -44,7 +44,7 @@ func (p *Publisher) told(err error, id video.ID) error {
 // NewUpload implements handler.DataStore.
 func (s tusStore) NewUpload(ctx context.Context, info handler.FileInfo) (handler.Upload, error) {
 	t := transferOf(ctx)
-	id := video.NewID()
+	id := video.NewID(s.p.cfg.Host)
 	u, err := s.p.create(ctx, id, t.actor.Username, info.Size, t.meta)
 	if err != nil {
 		return nil, s.p.told(err, id)

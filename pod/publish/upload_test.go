@@ -163,14 +163,14 @@ func TestBadInput(t *testing.T) {
 	if a := w.do("", http.MethodPost, api.PathUploads, nil, length); a.status != http.StatusUnauthorized {
 		t.Errorf("nobody: %d %+v", a.status, a.err)
 	}
-	for _, path := range []string{"/x", "/../../etc/passwd", "/" + video.NewID().String()} {
+	for _, path := range []string{"/x", "/../../etc/passwd", "/" + video.NewID("pod.example").String()} {
 		for _, method := range []string{http.MethodHead, http.MethodPatch, http.MethodDelete} {
 			if a := w.do("anna", method, api.PathUploads+path, nil, "Upload-Offset: 0"); a.status != http.StatusNotFound && a.status != http.StatusMethodNotAllowed {
 				t.Errorf("%s %s: %d", method, path, a.status)
 			}
 		}
 	}
-	if a := w.do("anna", http.MethodPut, api.PathUploads+"/"+video.NewID().String(), nil); a.status != http.StatusMethodNotAllowed {
+	if a := w.do("anna", http.MethodPut, api.PathUploads+"/"+video.NewID("pod.example").String(), nil); a.status != http.StatusMethodNotAllowed {
 		t.Errorf("PUT: %d", a.status)
 	}
 }

@@ -36,6 +36,7 @@ var types = []struct{ prefix, kind string }{
 	{"s:", "string"},
 	{"us:", "zset"},
 	{"q:", "hash"},
+	{"fed:log", "stream"},
 }
 
 // check reads the whole database and fails the test where its parts do not agree:

@@ -67,6 +67,10 @@ func keyUnusedFiles() string { return "unused:files" }
 // when, ms.
 func keyUnusedThumbnails() string { return "unused:thumbs" }
 
+// keyLog is a stream: "v" is the ID (16 bytes) of a video of this pod of which something
+// is to be told to friends. What it is stands in the catalogue.
+func keyLog() string { return "fed:log" }
+
 // keyUsers is a hash: folded name -> record of a user.
 func keyUsers() string { return "users" }
 

@@ -111,6 +111,8 @@ func TestAnswerIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := accounts.Reservation{ID: v.ID, Bytes: 10, At: at}
+	friends := catalogtest.NewVideo(2)
+	friends.ID, friends.Origin = video.NewID("friend.example"), "friend.example"
 	session := accounts.Session{ID: accounts.TokenHash{2}, User: "anna", Created: at, LastSeen: at, Expires: time.Now().Add(time.Hour)}
 	used := func(want int64) {
 		t.Helper()
@@ -140,6 +142,23 @@ func TestAnswerIsLost(t *testing.T) {
 			}
 			return err
 		}},
+		{"Take", func() error {
+			changed, err := db.Take(ctx, friends)
+			if !changed {
+				t.Error("Take says that it was there before")
+			}
+			return err
+		}},
+		{"Take a change", func() error {
+			friends.Revision++
+			friends.Name, friends.Thumbnail = "New", ""
+			changed, err := db.Take(ctx, friends)
+			if !changed {
+				t.Error("Take says that it was so before")
+			}
+			return err
+		}},
+		{"Drop", func() error { return db.Drop(ctx, friends.Origin, friends.ID) }},
 		{"CreateUser", func() error { return db.CreateUser(ctx, u, invite) }},
 		{"CreateSession", func() error { return db.CreateSession(ctx, session, "old") }},
 		{"SetPassword", func() error { return db.SetPassword(ctx, "anna", "old", "new", session.ID) }},

@@ -19,7 +19,7 @@ import (
 // times are milliseconds since 1970. testdata has a golden file for each version.
 
 const (
-	videoVersion       = 1
+	videoVersion       = 2
 	userVersion        = 1
 	sessionVersion     = 1
 	reservationVersion = 1
@@ -39,6 +39,7 @@ func encodeVideo(v *video.Video) ([]byte, error) {
 	b := make([]byte, 0, 256)
 	b = append(b, videoVersion)
 	b = append(b, v.ID[:]...)
+	b = binary.AppendVarint(b, v.Revision)
 	b = appendText(b, string(v.Origin))
 	b = appendText(b, v.Name)
 	b = appendText(b, v.Description)
@@ -75,9 +76,15 @@ func encodeVideo(v *video.Video) ([]byte, error) {
 
 func decodeVideo(b string) (video.Video, error) {
 	r := reader{rest: b}
-	r.version(videoVersion)
+	version := r.byte()
+	if version < 1 || version > videoVersion {
+		r.fail()
+	}
 	var v video.Video
 	copy(v.ID[:], r.take(len(v.ID)))
+	if version > 1 {
+		v.Revision = r.varint()
+	}
 	v.Origin = network.Host(r.text())
 	v.Name = r.text()
 	v.Description = r.text()
@@ -86,6 +93,9 @@ func decodeVideo(b string) (video.Video, error) {
 		v.Tags = append(v.Tags, r.text())
 	}
 	v.Created = r.time()
+	if version == 1 {
+		v.Revision = v.Created.UnixMilli()
+	}
 	v.Duration = r.duration()
 	v.Thumbnail = hex.EncodeToString([]byte(r.text()))
 	for range r.count(25) {

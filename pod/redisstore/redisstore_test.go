@@ -120,7 +120,7 @@ func calls(ctx context.Context, db *DB, v video.Video, u accounts.User) map[stri
 		"Ping":       func() error { return db.Ping(ctx) },
 		"Add":        func() error { return one(db.Add(ctx, catalogtest.NewVideo(7))) },
 		"Get":        func() error { return one(db.Get(ctx, v.ID)) },
-		"ByInfoHash": func() error { return one(db.ByInfoHash(ctx, v.Renditions[0].InfoHash)) },
+		"ByInfoHash": func() error { return one(db.ByInfoHash(ctx, "", v.Renditions[0].InfoHash)) },
 		"Page":       func() error { _, _, err := db.Page(ctx, catalog.Listing{Limit: 10}); return err },
 		"Update": func() error {
 			return one(db.Update(ctx, v.ID, func(v *video.Video) error { v.Name += "!"; return nil }))
@@ -224,7 +224,7 @@ func TestCancelledIsNoOutage(t *testing.T) {
 	defer db.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := db.Get(ctx, video.NewID()); !errors.Is(err, context.Canceled) || api.Is(err, api.CodeUnavailable) {
+	if _, err := db.Get(ctx, video.NewID("pod.example")); !errors.Is(err, context.Canceled) || api.Is(err, api.CodeUnavailable) {
 		t.Errorf("Get: %v", err)
 	}
 	if n := l.count("redis does not answer"); n != 0 {

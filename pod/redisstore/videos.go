@@ -14,6 +14,7 @@ import (
 
 	"kinopod/pod/catalog"
 	"kinopod/shared/magnet"
+	"kinopod/shared/network"
 	"kinopod/shared/video"
 )
 
@@ -25,9 +26,10 @@ const goneFor = 90 * 24 * time.Hour
 // keyID, keyInfoHash or keyThumbnail.
 type ref struct {
 	key, field string
-	hash       string // all of it; field is its beginning
-	unused     string // the list it goes on when no video has it, "" for none
-	locals     string // what the entry says: local ids, "7" or "7,12"
+	hash       string       // all of it; field is its beginning
+	unused     string       // the list it goes on when no video has it, "" for none
+	origin     network.Host // only this pod's videos have it, "" is any: files are of own videos
+	locals     string       // what the entry says: local ids, "7" or "7,12"
 }
 
 func refOfID(id video.ID) ref {
@@ -35,9 +37,9 @@ func refOfID(id video.ID) ref {
 	return ref{key: key, field: field, hash: string(id[:])}
 }
 
-func refOfFile(h magnet.InfoHash) ref {
+func refOfFile(origin network.Host, h magnet.InfoHash) ref {
 	key, field := keyInfoHash(h[:])
-	return ref{key: key, field: field, hash: string(h[:]), unused: keyUnusedFiles()}
+	return ref{key: key, field: field, hash: string(h[:]), origin: origin, unused: keyUnusedFiles()}
 }
 
 func refOfThumbnail(hash string) []ref {
@@ -55,14 +57,15 @@ func refsOf(v *video.Video) []ref {
 	for i, r := range v.Renditions {
 		same := func(other video.Rendition) bool { return other.InfoHash == r.InfoHash }
 		if !slices.ContainsFunc(v.Renditions[:i], same) {
-			refs = append(refs, refOfFile(r.InfoHash))
+			refs = append(refs, refOfFile(v.Origin, r.InfoHash))
 		}
 	}
 	return append(refs, refOfThumbnail(v.Thumbnail)...)
 }
 
-func has(v *video.Video, hash string) bool {
-	return slices.ContainsFunc(refsOf(v), func(r ref) bool { return r.hash == hash })
+// holds says whether v is one of the videos that r finds.
+func (r ref) holds(v *video.Video) bool {
+	return (r.origin == "" || r.origin == v.Origin) && slices.ContainsFunc(refsOf(v), func(o ref) bool { return o.hash == r.hash })
 }
 
 // read fills in what the entries say.
@@ -126,7 +129,7 @@ func (db *DB) holder(ctx context.Context, r ref, but uint32) (stored, error) {
 		if err != nil {
 			return stored{}, err
 		}
-		if len(found) == 1 && has(&found[0].Video, r.hash) {
+		if len(found) == 1 && r.holds(&found[0].Video) {
 			return found[0], nil
 		}
 	}
@@ -151,8 +154,8 @@ func (db *DB) Get(ctx context.Context, id video.ID) (video.Video, error) {
 }
 
 // ByInfoHash implements catalog.Store.
-func (db *DB) ByInfoHash(ctx context.Context, h magnet.InfoHash) (video.Video, error) {
-	s, err := db.find(ctx, refOfFile(h))
+func (db *DB) ByInfoHash(ctx context.Context, origin network.Host, h magnet.InfoHash) (video.Video, error) {
+	s, err := db.find(ctx, refOfFile(origin, h))
 	return s.Video, err
 }
 
@@ -193,6 +196,9 @@ func (db *DB) putUnused(ctx context.Context, t *tx, r ref, but uint32) error {
 
 // Add implements catalog.Store.
 func (db *DB) Add(ctx context.Context, v video.Video) (added bool, err error) {
+	if v.Revision == 0 {
+		v.Revision = time.Now().UnixMilli()
+	}
 	record, err := encodeVideo(&v)
 	if err != nil {
 		return false, err
@@ -229,6 +235,7 @@ func (db *DB) Add(ctx context.Context, v video.Video) (added bool, err error) {
 		}
 		added = true
 		put(t, stored{v, local, string(record)}, refs)
+		tellFriends(t, v.ID)
 		return nil
 	})
 	if err == nil && withdrawn {
@@ -284,13 +291,18 @@ func (db *DB) Update(ctx context.Context, id video.ID, change func(*video.Video)
 		}
 		now = old.Video
 		now.Name, now.Description, now.Tags, now.Thumbnail = changed.Name, changed.Description, changed.Tags, changed.Thumbnail
+		if same, err := encodeVideo(&now); err != nil || string(same) == old.record {
+			return err
+		}
+		now.Revision = max(old.Revision+1, time.Now().UnixMilli())
 		record, err := encodeVideo(&now)
-		if err != nil || string(record) == old.record {
+		if err != nil {
 			return err
 		}
 		key, field := keyVideos(old.local)
 		t.expect(old.record, "HGET", key, field)
 		t.do("HSET", key, field, record)
+		tellFriends(t, id)
 		if now.Thumbnail == old.Thumbnail {
 			return nil
 		}
@@ -338,29 +350,36 @@ func (db *DB) Withdraw(ctx context.Context, id video.ID, allow func(*video.Video
 			return err
 		}
 		v, tried = old.Video, true
-		refs := refsOf(&v)
-		if err := db.read(ctx, refs); err != nil {
+		if err := db.takeOut(ctx, t, old, refsOf(&old.Video)); err != nil {
 			return err
 		}
-		key, field := keyVideos(old.local)
-		t.expect(old.record, "HGET", key, field)
-		t.do("HDEL", key, field)
-		for _, r := range refs {
-			if err := db.unlink(ctx, t, r, old.local); err != nil {
-				return err
-			}
-		}
-		t.do("ZREM", keyNewest(), member(old.local))
-		t.do("ZREM", keyUploader(v.Origin, v.Uploader), member(old.local))
-		t.do("SREM", keyOrigin(v.Origin), old.local)
-		t.do("ZADD", keyGone(), millis(time.Now()), id[:])
-		t.do("ZREMRANGEBYSCORE", keyGone(), "-inf", millis(time.Now().Add(-goneFor)))
+		tellFriends(t, id)
+		remember(t, id)
 		return nil
 	})
 	if err != nil {
 		return video.Video{}, err
 	}
 	return v, nil
+}
+
+// takeOut takes a video, of which refs are all, out of every index.
+func (db *DB) takeOut(ctx context.Context, t *tx, old stored, refs []ref) error {
+	if err := db.read(ctx, refs); err != nil {
+		return err
+	}
+	key, field := keyVideos(old.local)
+	t.expect(old.record, "HGET", key, field)
+	t.do("HDEL", key, field)
+	for _, r := range refs {
+		if err := db.unlink(ctx, t, r, old.local); err != nil {
+			return err
+		}
+	}
+	t.do("ZREM", keyNewest(), member(old.local))
+	t.do("ZREM", keyUploader(old.Origin, old.Uploader), member(old.local))
+	t.do("SREM", keyOrigin(old.Origin), old.local)
+	return nil
 }
 
 func member(local uint32) []byte { return binary.BigEndian.AppendUint32(nil, local) }

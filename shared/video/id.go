@@ -1,11 +1,16 @@
 package video
 
 import (
+	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
+
+	"kinopod/shared/network"
 )
 
-// ID names a video everywhere: 128 random bits, base58 in URLs.
+// ID names a video everywhere: 64 random bits and 64 of its origin's hash; base58 in
+// URLs. So nobody else can have a video of this ID.
 type ID [16]byte
 
 // ErrID is what ParseID returns.
@@ -16,12 +21,24 @@ const alphabet = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 // idLength is the number of base58 digits that hold 128 bits.
 const idLength = 22
 
-// NewID draws an ID.
-func NewID() ID {
+// idRandom is the number of random bytes.
+const idRandom = 8
+
+// NewID draws an ID for a video of origin.
+func NewID(origin network.Host) ID {
 	var id ID
-	_, _ = rand.Read(id[:]) // never fails: crypto/rand ends the program instead
+	_, _ = rand.Read(id[:idRandom]) // never fails: crypto/rand ends the program instead
+	copy(id[idRandom:], originHash(origin))
 	return id
 }
+
+func originHash(origin network.Host) []byte {
+	sum := sha256.Sum256([]byte(origin))
+	return sum[:len(ID{})-idRandom]
+}
+
+// Of says whether the ID is of a video of origin.
+func (id ID) Of(origin network.Host) bool { return bytes.Equal(id[idRandom:], originHash(origin)) }
 
 // IsZero holds for the ID of no video.
 func (id ID) IsZero() bool { return id == ID{} }

@@ -7,7 +7,7 @@ import (
 )
 
 func TestID(t *testing.T) {
-	for _, id := range []ID{{}, {15: 1}, NewID(), {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}} {
+	for _, id := range []ID{{}, {15: 1}, NewID("pod.example"), {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}} {
 		got, err := ParseID(id.String())
 		if err != nil || got != id {
 			t.Errorf("ParseID(%s) = %v, %v", id, got, err)
@@ -76,7 +76,7 @@ func FuzzFileName(f *testing.F) {
 func TestValidate(t *testing.T) {
 	good := func() Video {
 		return Video{
-			ID: NewID(), Origin: "pod.example", Name: "n", Uploader: "u", Tags: []string{"a"}, Created: time.Now(), Duration: time.Second,
+			ID: NewID("pod.example"), Origin: "pod.example", Name: "n", Uploader: "u", Tags: []string{"a"}, Created: time.Now(), Duration: time.Second,
 			Renditions: []Rendition{{Size: 1, MIME: MP4, FileName: "x.mp4"}},
 		}
 	}

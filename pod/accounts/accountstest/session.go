@@ -148,8 +148,8 @@ func testNoSessionOutlivesItsPassword(t testing.TB, s accounts.Store) {
 
 func testQuota(t testing.TB, s accounts.Store) {
 	ctx := t.Context()
-	one := accounts.Reservation{ID: video.NewID(), Bytes: 60, At: now()}
-	two := accounts.Reservation{ID: video.NewID(), Bytes: 50, At: now()}
+	one := accounts.Reservation{ID: video.NewID("pod.example"), Bytes: 60, At: now()}
+	two := accounts.Reservation{ID: video.NewID("pod.example"), Bytes: 50, At: now()}
 	used := func(want int64) {
 		t.Helper()
 		if n, err := s.Used(ctx, "Anna"); err != nil || n != want {
@@ -200,7 +200,7 @@ func testQuota(t testing.TB, s accounts.Store) {
 
 func testQuotaHoldsInARace(t testing.TB, s accounts.Store) {
 	won := race(t, 32, func(int) error {
-		return s.Reserve(t.Context(), "anna", accounts.Reservation{ID: video.NewID(), Bytes: 10, At: now()}, 105)
+		return s.Reserve(t.Context(), "anna", accounts.Reservation{ID: video.NewID("pod.example"), Bytes: 10, At: now()}, 105)
 	}, accounts.ErrQuota)
 	if n, err := s.Used(t.Context(), "anna"); won != 10 || err != nil || n != 100 {
 		t.Errorf("%d reservations of 10 went into 105, %d used, %v", won, n, err)
