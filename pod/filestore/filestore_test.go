@@ -28,7 +28,7 @@ func open(t *testing.T) *Store {
 // upload puts data into a new upload and gives the path and the torrent.
 func upload(t *testing.T, s *Store, data []byte) (string, *torrent.Torrent) {
 	t.Helper()
-	id := video.NewID()
+	id := video.NewID("pod.example")
 	if err := s.CreateUpload(id, map[string][]byte{"record": []byte("{}")}); err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestOpenFinishesDeletions(t *testing.T) {
 
 func TestUploads(t *testing.T) {
 	s := open(t)
-	id := video.NewID()
+	id := video.NewID("pod.example")
 	if err := s.CreateUpload(id, map[string][]byte{"a": []byte("1")}); err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func TestUploads(t *testing.T) {
 	if _, err := s.ReadUpload(id, "a"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%v", err)
 	}
-	if _, err := s.ReadUpload(video.NewID(), "a"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := s.ReadUpload(video.NewID("pod.example"), "a"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%v", err)
 	}
 	for range 2 {
@@ -238,7 +238,7 @@ func decode(t *testing.T, path string) []byte {
 
 func TestThumbnail(t *testing.T) {
 	s := open(t)
-	a, b := video.NewID(), video.NewID()
+	a, b := video.NewID("pod.example"), video.NewID("pod.example")
 	for what, pic := range map[string][]byte{
 		"lossy": picture(t, "640x360", "yuv420p"), "lossless": picture(t, "640x360", "bgra", "-lossless", "1"),
 		"transparent": picture(t, "640x360", "yuva420p"), "odd size": picture(t, "333x201", "yuv420p"),
@@ -291,7 +291,7 @@ func TestThumbnailRefuses(t *testing.T) {
 		"wide":      {picture(t, "2050x16", "yuv420p"), api.CodeInvalid},
 		"animation": {animation(t), api.CodeInvalid},
 	} {
-		if _, err := s.PutThumbnail(c.pic, video.NewID()); !api.Is(err, c.code) {
+		if _, err := s.PutThumbnail(c.pic, video.NewID("pod.example")); !api.Is(err, c.code) {
 			t.Errorf("%s: %v, want %s", what, err, c.code)
 		}
 	}

@@ -201,7 +201,7 @@ func (a *API) EditVideo(ctx context.Context, id video.ID, in api.VideoEdit) (api
 	}
 	up, err := a.parts.Publisher.EditUpload(ctx, who, id, in)
 	if err == nil {
-		return viewUpload(up, a.cfg.Host, who), nil
+		return viewUpload(up, a.cfg.Host), nil
 	}
 	if !api.Is(err, api.CodeNotFound) {
 		return api.Video{}, err
@@ -255,9 +255,9 @@ func (a *API) view(ctx context.Context, v video.Video) api.Video {
 }
 
 // viewUpload is an upload under way as the video that it will be.
-func viewUpload(u api.Upload, origin network.Host, who accounts.Actor) api.Video {
+func viewUpload(u api.Upload, origin network.Host) api.Video {
 	return api.Video{
-		ID: u.ID, Origin: origin, Name: u.Name, Description: u.Description, Uploader: who.Username,
+		ID: u.ID, Origin: origin, Name: u.Name, Description: u.Description, Uploader: u.Uploader,
 		Tags: append([]string{}, u.Tags...), Created: u.Created, Renditions: []api.Rendition{}, Mine: true,
 	}
 }

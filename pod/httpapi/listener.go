@@ -47,14 +47,14 @@ func newListener(l net.Listener, most, mostAddress int, trusted proxies, log *sl
 	}
 }
 
-// withinFiles lowers a limit of connections to what the process may have open,
-// with a quarter left for files, peers and Redis.
+// withinFiles lowers a limit of connections to what the process may have open: each may
+// have a file sent over it, and a quarter is left for peers and Redis.
 func withinFiles(most int, log *slog.Logger) int {
 	var files syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files) != nil {
 		return most
 	}
-	fits := int(min(files.Cur, 1<<30) / 4 * 3)
+	fits := int(min(files.Cur, 1<<30) / 8 * 3)
 	if most == 0 || most > fits {
 		if most > fits {
 			log.Info("fewer connections than configured: the process may not open more files", "configured", most, "connections", fits)
@@ -234,11 +234,39 @@ func (c *conn) Close() error {
 	return err
 }
 
+// streams bounds how many files are sent to one address at a time. Connections do not:
+// those of many people come through one proxy.
+type streams struct {
+	most int // 0 is none
+
+	mu   sync.Mutex
+	open map[netip.Prefix]int // guarded by mu
+}
+
+// begin counts one more, until over is called; ok is false where there are enough.
+func (s *streams) begin(from netip.Addr) (over func(), ok bool) {
+	n := subnet(from)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.most > 0 && s.open[n] >= s.most {
+		return nil, false
+	}
+	s.open[n]++
+	return sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.open[n]--; s.open[n] == 0 {
+			delete(s.open, n)
+		}
+	}), true
+}
+
 // fileBody is the rest of a part of a file, and counts what left.
 type fileBody struct {
 	file *os.File
 	left int64
 	sent func(n int64)
+	over func() // is called with Close
 }
 
 // Read implements io.Reader.
@@ -257,4 +285,7 @@ func (b *fileBody) gone(n int64) {
 }
 
 // Close closes the file.
-func (b *fileBody) Close() error { return b.file.Close() }
+func (b *fileBody) Close() error {
+	b.over()
+	return b.file.Close()
+}

@@ -3,8 +3,10 @@ package httpapi
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
+	"os"
 	"sort"
 	"strconv"
 	"strings"
@@ -18,7 +20,7 @@ import (
 )
 
 func (s *Server) routes() {
-	s.app.Use(s.measure, s.recoverPanic, s.secure)
+	s.app.Use(s.measure, s.recoverPanic, s.secure, oneLength)
 	s.app.Use(api.PathUploads, s.ownPages, s.identify)
 	s.routeUploads()
 	s.app.Use(boundBody)
@@ -204,9 +206,14 @@ func done(c *fiber.Ctx, err error) error {
 }
 
 // boundBody reads the body before its handler runs. What has more than a picture
-// may have is refused, and so is what does not come in time.
+// may have is refused, and so is what does not come in time, or packed.
 func boundBody(c *fiber.Ctx) error {
 	req := c.Request()
+	// A few bytes may unpack to gigabytes, and Fiber would unpack them.
+	if encoding := c.Get(fiber.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		endAfter(c)
+		return fiber.ErrUnsupportedMediaType
+	}
 	if !req.IsBodyStream() {
 		return c.Next()
 	}
@@ -228,11 +235,25 @@ func boundBody(c *fiber.Ctx) error {
 	case tooLarge:
 		endAfter(c)
 		return fiber.ErrRequestEntityTooLarge
-	case err != nil:
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		endAfter(c)
 		return fiber.ErrRequestTimeout
+	case err != nil:
+		endAfter(c)
+		return fiber.ErrBadRequest
 	}
 	req.SetBody(body)
+	return c.Next()
+}
+
+// oneLength refuses a request that says in two ways where its body ends: a proxy in
+// front may believe the other one (RFC 9112, 6.1).
+func oneLength(c *fiber.Ctx) error {
+	// fasthttp forgets the length where there are chunks.
+	if c.Request().Header.ContentLength() == -1 && bytes.Contains(bytes.ToLower(c.Request().Header.RawHeaders()), []byte("content-length:")) {
+		endAfter(c)
+		return fiber.ErrBadRequest
+	}
 	return c.Next()
 }
 

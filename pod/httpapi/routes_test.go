@@ -1,9 +1,13 @@
 package httpapi
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
+	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +29,7 @@ func TestFailuresAreErrors(t *testing.T) {
 		{"GET", "/api", "", 404, api.CodeNotFound},
 		{"GET", "/api/v1/videos/", "", 404, api.CodeNotFound},
 		{"GET", "/api/v1/videos/not-an-id", "", 404, api.CodeNotFound},
-		{"GET", api.VideoPath(video.NewID()), "", 404, api.CodeNotFound},
+		{"GET", api.VideoPath(video.NewID("pod.example")), "", 404, api.CodeNotFound},
 		{"GET", "/api/v1/videos?limit=0", "", 400, api.CodeInvalid},
 		{"GET", "/api/v1/videos?limit=101", "", 400, api.CodeInvalid},
 		{"GET", "/api/v1/videos?limit=x", "", 400, api.CodeInvalid},
@@ -241,5 +245,55 @@ func TestUnreadBody(t *testing.T) {
 	got := readAll(c)
 	if !strings.HasPrefix(got, "HTTP/1.1 413 ") || strings.Count(got, "HTTP/1.1") != 1 || !strings.Contains(got, "Connection: close") {
 		t.Errorf("%.500q", got)
+	}
+}
+
+// TestPackedBody: what unpacks to more than anybody may send is not unpacked.
+func TestPackedBody(t *testing.T) {
+	d := newDoor(t, nil)
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, _ = z.Write(make([]byte, 64<<20))
+	_ = z.Close()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for _, encoding := range []string{"gzip", "gzip, gzip", "deflate", "br", "zstd", "none of them"} {
+		res, body := d.ask(t, "POST", api.PathSession, packed.String(), "Content-Encoding: "+encoding)
+		if res.StatusCode != http.StatusUnsupportedMediaType || !strings.Contains(string(body), `"code"`) {
+			t.Errorf("%s: %d %s", encoding, res.StatusCode, body)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > 32<<20 {
+		t.Errorf("%d bytes were allocated", grown)
+	}
+}
+
+// TestTwoLengths: a body has one end.
+func TestTwoLengths(t *testing.T) {
+	d := newDoor(t, nil)
+	c := dial(t, d, "127.0.0.1")
+	_, err := io.WriteString(c, "POST /api/v1/session HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /api/v1/pod HTTP/1.1\r\nHost: x\r\n\r\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if got := readAll(c); !strings.HasPrefix(got, "HTTP/1.1 400 ") || strings.Count(got, "HTTP/1.1") != 1 {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestHeadOfUploadThatCannotBeAnswered: tus-js-client asks again later, and does not
+// begin anew.
+func TestHeadOfUploadThatCannotBeAnswered(t *testing.T) {
+	d := newDoor(t, func(c *config.Config) { c.Limits.RequestsPerSecond = 1 })
+	d.tus = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }
+	seen := map[int]int{}
+	for range 4 * burst {
+		res, _ := d.ask(t, "HEAD", api.PathUploads+"/x", "", "Authorization: Bearer good")
+		seen[res.StatusCode]++
+	}
+	if seen[http.StatusLocked] == 0 || len(seen) != 2 {
+		t.Errorf("%v", seen)
 	}
 }

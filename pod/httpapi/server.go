@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -80,6 +81,7 @@ type Server struct {
 
 	perAddress *limiter[netip.Prefix]
 	perAccount *limiter[string]
+	streams    streams
 
 	streamOff atomic.Bool
 	ctx       context.Context // ends when the server stops
@@ -95,6 +97,7 @@ func New(cfg Config, parts Parts) (*Server, error) {
 		policy:     policy(cfg.Secure()),
 		perAddress: newLimiter[netip.Prefix](cfg.Limits.RequestsPerSecond),
 		perAccount: newLimiter[string](cfg.Limits.RequestsPerSecond),
+		streams:    streams{most: cfg.Limits.ConnectionsPerAddress, open: map[netip.Prefix]int{}},
 	}
 	s.metrics = newMetrics(s.openConnections, parts.Metrics)
 	s.api = &API{cfg: cfg, parts: parts, metrics: s.metrics}
@@ -213,6 +216,10 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(retryAfter(err)))
 	}
+	if c.Method() == http.MethodHead && strings.HasPrefix(c.Path(), api.PathUploads+"/") && (status == http.StatusTooManyRequests || status >= http.StatusInternalServerError) {
+		// As package publish answers: tus-js-client would send all bytes again.
+		status = http.StatusLocked
+	}
 	c.Set(fiber.HeaderCacheControl, "no-store")
 	return c.Status(status).JSON(e)
 }
@@ -242,6 +249,8 @@ func ofStatus(status int) *api.Error {
 		return &api.Error{Code: api.CodeInvalid, Message: "The request took too long."}
 	case http.StatusRequestHeaderFieldsTooLarge:
 		return &api.Error{Code: api.CodeTooLarge, Message: "The header of the request is too large."}
+	case http.StatusUnsupportedMediaType:
+		return &api.Error{Code: api.CodeInvalid, Message: "The body is packed (Content-Encoding). Send it as it is."}
 	case http.StatusRequestEntityTooLarge:
 		return &api.Error{Code: api.CodeTooLarge, Message: "The body of the request is too large."}
 	}

@@ -127,7 +127,7 @@ func newDoor(t testing.TB, change func(*config.Config)) *door {
 		t.Fatal(err)
 	}
 	d.video = video.Video{
-		ID: video.NewID(), Origin: "pod.example", Name: "A film", Created: time.Now(),
+		ID: video.NewID("pod.example"), Origin: "pod.example", Name: "A film", Created: time.Now(),
 		Renditions: []video.Rendition{{InfoHash: film.InfoHash, Size: filmSize, MIME: video.MP4, FileName: film.Name}},
 	}
 	cfg := config.Config{Name: "Test", Registration: "closed", Host: "pod.example", AllowHTTP: true}

@@ -117,7 +117,16 @@ func refuseRange(c *fiber.Ctx, size int64) error {
 	return c.Status(http.StatusRequestedRangeNotSatisfiable).JSON(e)
 }
 
-func (s *Server) sendPart(c *fiber.Ctx, path string, part span) error {
+func (s *Server) sendPart(c *fiber.Ctx, path string, part span) (err error) {
+	over, ok := s.streams.begin(s.trusted.of(c))
+	if !ok {
+		return errTooMany
+	}
+	defer func() {
+		if err != nil {
+			over()
+		}
+	}()
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) { // removed a moment ago
 		return errNoVideo
@@ -128,7 +137,7 @@ func (s *Server) sendPart(c *fiber.Ctx, path string, part span) error {
 	if _, err := f.Seek(part.first, io.SeekStart); err != nil {
 		return errors.Join(fmt.Errorf("seek in file to stream: %w", err), f.Close())
 	}
-	c.Context().SetBodyStream(&fileBody{file: f, left: part.n, sent: s.metrics.streamed}, int(part.n))
+	c.Context().SetBodyStream(&fileBody{file: f, left: part.n, sent: s.metrics.streamed, over: over}, int(part.n))
 	return nil
 }
 

@@ -1,13 +1,17 @@
 package httpapi
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	"kinopod/pod/config"
 	"kinopod/shared/api"
 	"kinopod/shared/torrent"
 	"kinopod/shared/video"
@@ -130,19 +134,19 @@ func TestStreamRefuses(t *testing.T) {
 	d := newDoor(t, nil)
 	hash := d.video.Renditions[0].InfoHash.String()
 	for path, status := range map[string]int{
-		"/stream/" + hash + "/Another.mp4":                          404,
-		"/stream/" + hash + "/":                                     404,
-		"/stream/" + hash:                                           404,
-		"/stream/" + hash + "/..%2f..%2fetc%2fpasswd":               404,
-		"/stream/" + strings.Repeat("0", 40) + "/A%20film.mp4":      404,
-		"/stream/x/A%20film.mp4":                                    404,
-		"/videos/" + video.NewID().String() + ".torrent":            404,
-		"/videos/x.torrent":                                         404,
-		"/thumbnails/" + strings.Repeat("0", 64) + ".webp":          404,
-		"/thumbnails/..%2f..%2fkey.pem":                             404,
-		"/stream/" + strings.ToUpper(hash) + "/A%20film.mp4":        200,
-		"/stream/" + hash + "/%41%20film.mp4":                       200,
-		"/stream/" + strings.ToUpper(hash) + "/A%20film.mp4?ignore": 200,
+		"/stream/" + hash + "/Another.mp4":                            404,
+		"/stream/" + hash + "/":                                       404,
+		"/stream/" + hash:                                             404,
+		"/stream/" + hash + "/..%2f..%2fetc%2fpasswd":                 404,
+		"/stream/" + strings.Repeat("0", 40) + "/A%20film.mp4":        404,
+		"/stream/x/A%20film.mp4":                                      404,
+		"/videos/" + video.NewID("pod.example").String() + ".torrent": 404,
+		"/videos/x.torrent":                                           404,
+		"/thumbnails/" + strings.Repeat("0", 64) + ".webp":            404,
+		"/thumbnails/..%2f..%2fkey.pem":                               404,
+		"/stream/" + strings.ToUpper(hash) + "/A%20film.mp4":          200,
+		"/stream/" + hash + "/%41%20film.mp4":                         200,
+		"/stream/" + strings.ToUpper(hash) + "/A%20film.mp4?ignore":   200,
 	} {
 		res, body := d.ask(t, "GET", path, "")
 		if res.StatusCode != status {
@@ -226,5 +230,45 @@ func BenchmarkStream(b *testing.B) {
 			b.Fatal(n, err)
 		}
 		_ = res.Body.Close()
+	}
+}
+
+// TestStreamsOfOneAddress: behind a proxy many people share connections, and each has
+// an address.
+func TestStreamsOfOneAddress(t *testing.T) {
+	d := newDoor(t, func(c *config.Config) { c.Limits.ConnectionsPerAddress, c.TrustedProxies = 3, loopback })
+	begin := func(from string) (status int, c net.Conn) {
+		c = dial(t, d, "127.0.0.1")
+		if err := c.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(c, "GET "+api.StreamPath(d.video.Renditions[0].InfoHash, "A film.mp4")+" HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: "+from+"\r\n\r\n")
+		res, err := http.ReadResponse(bufio.NewReaderSize(c, 16), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.StatusCode, c
+	}
+	var open []net.Conn
+	for range 3 {
+		status, c := begin("203.0.113.5")
+		if open = append(open, c); status != 200 {
+			t.Fatalf("within the limit: %d", status)
+		}
+	}
+	if status, _ := begin("203.0.113.5"); status != http.StatusTooManyRequests {
+		t.Errorf("one more: %d", status)
+	}
+	if status, _ := begin("203.0.113.6"); status != 200 {
+		t.Errorf("somebody else: %d", status)
+	}
+	_ = open[0].Close()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if status, _ := begin("203.0.113.5"); status == 200 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("a stream that ended still counts")
+		}
 	}
 }

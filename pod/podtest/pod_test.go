@@ -208,7 +208,7 @@ func TestOthersVideos(t *testing.T) {
 	if err := ann.SetThumbnail(t.Context(), v.ID, []byte("not a picture")); err == nil {
 		t.Error("a picture that is none is taken")
 	}
-	if err := ann.RemoveVideo(t.Context(), video.NewID()); !api.Is(err, api.CodeNotFound) {
+	if err := ann.RemoveVideo(t.Context(), video.NewID("pod.example")); !api.Is(err, api.CodeNotFound) {
 		t.Errorf("remove what is not there: %v", err)
 	}
 	got, err := ann.EditVideo(t.Context(), v.ID, api.VideoEdit{Name: &markup})

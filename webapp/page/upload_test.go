@@ -49,7 +49,7 @@ func TestUploadWords(t *testing.T) {
 // without a question.
 func TestUploadButtons(t *testing.T) {
 	u := &uploads{env: &Env{}, queue: upload.New(upload.Config{}), shown: map[int]upload.Details{}}
-	id := video.NewID()
+	id := video.NewID("pod.example")
 	failed := func(code api.Code) upload.Item {
 		return upload.Item{State: upload.Failed, Err: &api.Error{Code: code, Message: "So it is."}}
 	}

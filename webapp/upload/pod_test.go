@@ -86,7 +86,7 @@ func (p *testPod) serve(ln net.Listener) {
 		StoreComposer: composer, BasePath: api.PathUploads,
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		PreUploadCreateCallback: func(e handler.HookEvent) (handler.HTTPResponse, handler.FileInfoChanges, error) {
-			id := video.NewID()
+			id := video.NewID("pod.example")
 			p.mu.Lock()
 			p.names[id] = e.Upload.MetaData[api.MetaFileName]
 			p.creates++

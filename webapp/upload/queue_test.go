@@ -315,7 +315,7 @@ func TestExpired(t *testing.T) {
 	memory := NewMemory()
 	f, want := film("film.mp4", 1<<20, 1)
 	b, _ := head(context.Background(), f)
-	memory.put(fingerprint(f, b), record{ID: video.NewID(), Sent: 500_000, At: time.Now()})
+	memory.put(fingerprint(f, b), record{ID: video.NewID("pod.example"), Sent: 500_000, At: time.Now()})
 	q, _ := start(t, Config{API: pod, Base: "http://" + pod.addr, Memory: memory})
 	q.Add(f)
 	it := until(t, q, 1, "done", in(Done))
@@ -369,7 +369,7 @@ func TestCreatedUnheard(t *testing.T) {
 				return 0
 			}
 			lost = false
-			id := video.NewID()
+			id := video.NewID("pod.example")
 			pod.names[id] = "film.mp4"
 			writeUpload(t, pod, id, 1<<20)
 			return http.StatusBadGateway
