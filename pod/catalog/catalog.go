@@ -175,6 +175,12 @@ func (c *Catalog) ThumbnailDeleted(ctx context.Context, hash string) error {
 	return c.store.ThumbnailDeleted(ctx, hash)
 }
 
+// Unclaimed gives those of some pictures that no video has. One that was put a moment
+// ago may be about to be set.
+func (c *Catalog) Unclaimed(ctx context.Context, hashes []string) ([]string, error) {
+	return c.store.Unclaimed(ctx, hashes)
+}
+
 func (c *Catalog) mayChange(who Editor, v *video.Video) error {
 	switch {
 	case v.Origin != c.host:

@@ -274,6 +274,17 @@ func (m *memory) UnusedThumbnails(context.Context) ([]string, error) {
 	return slices.Clone(m.thumbs), nil
 }
 
+func (m *memory) Unclaimed(_ context.Context, hashes []string) (out []string, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, hash := range hashes {
+		if m.find(func(e entry) bool { return e.Thumbnail == hash }) < 0 {
+			out = append(out, hash)
+		}
+	}
+	return out, nil
+}
+
 func (m *memory) ThumbnailDeleted(_ context.Context, hash string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"kinopod/shared/api"
 	"kinopod/shared/video"
@@ -39,7 +40,7 @@ func (s *Store) PutThumbnail(webp []byte, of video.ID) (string, error) {
 	sum := sha256.Sum256(out)
 	hash := hex.EncodeToString(sum[:])
 	path := s.thumbnailPath(hash)
-	if _, err := os.Stat(path); err == nil {
+	if err := os.Chtimes(path, time.Time{}, time.Now()); err == nil { // it is there, and wanted now
 		return hash, nil
 	}
 	if err := makeDir(filepath.Dir(path)); err != nil {
@@ -77,6 +78,38 @@ func (s *Store) RemoveThumbnail(hash string) error {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// OldThumbnails gives the hashes of pictures that were put before a time, some at a
+// time.
+func (s *Store) OldThumbnails(before time.Time, each func(hashes []string) error) error {
+	top := filepath.Join(s.dir, thumbnailsDir)
+	dirs, err := os.ReadDir(top)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, d := range dirs {
+		files, err := os.ReadDir(filepath.Join(top, d.Name()))
+		if err != nil {
+			return err
+		}
+		var old []string
+		for _, f := range files {
+			hash, isPicture := strings.CutSuffix(f.Name(), ".webp")
+			if info, err := f.Info(); err == nil && isPicture && isHash(hash) && info.ModTime().Before(before) {
+				old = append(old, hash)
+			}
+		}
+		if len(old) > 0 {
+			if err := each(old); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func isHash(s string) bool {

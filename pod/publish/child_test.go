@@ -194,6 +194,7 @@ func (remote) Withdraw(context.Context, catalog.Editor, video.ID) (video.Video, 
 func (remote) Withdrawn(context.Context) ([]magnet.InfoHash, error)   { return nil, nil }
 func (remote) Deleted(context.Context, magnet.InfoHash) error         { return nil }
 func (remote) UnusedThumbnails(context.Context) ([]string, error)     { return nil, nil }
+func (remote) Unclaimed(context.Context, []string) ([]string, error)  { return nil, nil }
 func (remote) ThumbnailDeleted(context.Context, string) error         { return nil }
 func (remote) Release(context.Context, string, video.ID) error        { return nil }
 func (remote) ReleaseVanished(context.Context, vanished) (int, error) { return 0, nil }

@@ -12,6 +12,7 @@
 //	hashes        SHA-1 of each whole piece, 20 bytes each
 //	unchecked     while bytes come that have a checksum: the offset before them
 //	sealed.json   the torrent and what the file is; from here on bytes are complete
+//	dropped       there where the upload ended otherwise: what is left of it goes
 //
 // # From the last byte to the list
 //

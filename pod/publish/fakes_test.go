@@ -138,6 +138,21 @@ func (c *fakeCatalog) UnusedThumbnails(context.Context) ([]string, error) {
 	return slices.Clone(c.unused), c.down
 }
 
+func (c *fakeCatalog) Unclaimed(_ context.Context, hashes []string) (out []string, _ error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, hash := range hashes {
+		claimed := false
+		for _, v := range c.videos {
+			claimed = claimed || v.Thumbnail == hash
+		}
+		if !claimed {
+			out = append(out, hash)
+		}
+	}
+	return out, nil
+}
+
 func (c *fakeCatalog) ThumbnailDeleted(_ context.Context, hash string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

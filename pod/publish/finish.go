@@ -216,10 +216,7 @@ func (p *Publisher) refusalOf(id video.ID, username string) error {
 // and quota are given back, now or, where Redis is away, by a sweep. The caller has
 // the turn.
 func (p *Publisher) drop(ctx context.Context, u *upload) {
-	u.mu.Lock()
-	u.dropped = true
-	u.mu.Unlock()
-	if err := p.clear(ctx, u); err != nil {
+	if err := errors.Join(u.noteDropped(), p.clear(ctx, u)); err != nil {
 		p.log.Warn("an upload that ended could not be cleared away yet", "video", u.id, "err", err)
 	}
 }

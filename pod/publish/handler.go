@@ -10,6 +10,7 @@ import (
 	"hash"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -112,6 +113,9 @@ func (t *transfer) prepare(r *http.Request) error {
 		var err error
 		if t.meta, err = parseMetadata(r.Header.Get("Upload-Metadata")); err != nil {
 			return err
+		}
+		if size, err := strconv.ParseInt(r.Header.Get("Upload-Length"), 10, 64); err == nil && r.ContentLength > size {
+			return &api.Error{Code: api.CodeTooLarge, Message: "More bytes came than the file was said to have."}
 		}
 	}
 	if err := t.expect(r.Header.Get("Upload-Checksum")); err != nil {

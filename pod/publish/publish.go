@@ -43,6 +43,8 @@ type Files interface {
 
 	PutThumbnail(webp []byte, of video.ID) (hash string, err error)
 	RemoveThumbnail(hash string) error
+	// OldThumbnails gives the pictures that were put before a time, some at a time.
+	OldThumbnails(before time.Time, each func(hashes []string) error) error
 
 	// Free is how many bytes the disk still takes.
 	Free() (int64, error)
@@ -63,6 +65,8 @@ type Catalog interface {
 	Deleted(ctx context.Context, h magnet.InfoHash) error
 	UnusedThumbnails(ctx context.Context) ([]string, error)
 	ThumbnailDeleted(ctx context.Context, hash string) error
+	// Unclaimed gives those of some pictures that no video has.
+	Unclaimed(ctx context.Context, hashes []string) ([]string, error)
 }
 
 // Quota is what users may keep; *accounts.Accounts.

@@ -1,12 +1,16 @@
 package publish
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -371,6 +375,113 @@ func TestFinishAfterKill(t *testing.T) {
 		}
 		if a := w.do("anna", http.MethodHead, path, nil); a.header.Get(api.HeaderVideoID) != id.String() {
 			t.Errorf("%s: HEAD %d %v", what, a.status, a.header)
+		}
+	}
+}
+
+// TestRemovalAfterKill leaves a fresh video, whose upload is still on disk, where a pod
+// killed in its removal may have left it.
+func TestRemovalAfterKill(t *testing.T) {
+	for what, kill := range map[string]func(w *world, v video.Video, u *upload){
+		"not listed": func(*world, video.Video, *upload) {},
+		"noted":      func(_ *world, _ video.Video, u *upload) { _ = u.noteDropped() },
+		"deleted": func(w *world, v video.Video, u *upload) {
+			_ = u.noteDropped()
+			_ = w.pub.deleteFile(context.Background(), v.Renditions[0].InfoHash)
+		},
+		"quota given back": func(w *world, v video.Video, u *upload) {
+			_ = u.noteDropped()
+			_ = w.pub.deleteFile(context.Background(), v.Renditions[0].InfoHash)
+			_ = w.quota.Release(context.Background(), "anna", v.ID)
+		},
+	} {
+		w := newWorld(t)
+		w.pub.settled = time.Hour // the directory stays
+		v := w.publish("anna", mp4(t))
+		u := w.pub.upload(v.ID)
+		if u == nil {
+			t.Fatalf("%s: the upload is gone", what)
+		}
+		if _, err := w.catalog.Withdraw(t.Context(), editor(anna), v.ID); err != nil {
+			t.Fatal(err)
+		}
+		kill(w, v, u)
+		w.restart()
+		w.run()
+		eventually(t, what+": everything of it goes", func() bool {
+			ids, _ := w.files.Uploads()
+			trash, _ := os.ReadDir(filepath.Join(w.dir, "trash"))
+			return len(ids)+len(trash) == 0 && !w.files.Has(v.Renditions[0].InfoHash) && w.quota.of("anna") == 0
+		})
+		w.clean("anna")
+	}
+}
+
+// TestMoreThanDeclaredAtCreation: nobody learns the address of what was begun.
+func TestMoreThanDeclaredAtCreation(t *testing.T) {
+	w := newWorld(t)
+	b := mp4(t)
+	for name, body := range map[string]io.Reader{
+		"of a length": bytes.NewReader(append(slices.Clone(b), 1, 2)),
+		"in chunks":   io.MultiReader(bytes.NewReader(b), bytes.NewReader([]byte{1, 2})),
+	} {
+		a := w.do("anna", http.MethodPost, api.PathUploads, body, "Upload-Length: "+strconv.Itoa(len(b)), "Content-Type: application/offset+octet-stream")
+		if a.status != http.StatusRequestEntityTooLarge {
+			t.Errorf("%s: %d %+v", name, a.status, a.err)
+		}
+		w.clean("anna")
+	}
+}
+
+func TestUnfinishedUploadsAreCounted(t *testing.T) {
+	w := newWorld(t)
+	for range maxUnfinished {
+		w.create("anna", 1000)
+	}
+	if a := w.do("anna", http.MethodPost, api.PathUploads, nil, "Upload-Length: 1000"); a.status != http.StatusForbidden {
+		t.Errorf("one more: %d %+v", a.status, a.err)
+	}
+	w.create("bob", 1000)
+	all, _ := w.pub.Uploads(t.Context(), "anna")
+	if a := w.do("anna", http.MethodDelete, api.PathUploads+"/"+all[0].ID.String(), nil); a.status != http.StatusNoContent {
+		t.Fatalf("%d %+v", a.status, a.err)
+	}
+	w.create("anna", 1000)
+}
+
+// TestOrphans: pictures that nobody names go, when they are old enough for that.
+func TestOrphans(t *testing.T) {
+	w := newWorld(t)
+	put := func(n int) string {
+		hash, err := w.files.PutThumbnail(picture(t, n), video.NewID("pod.example"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return hash
+	}
+	orphan, recent := put(1), put(2)
+	v := w.publish("anna", mp4(t))
+	if err := w.pub.SetThumbnail(t.Context(), anna, v.ID, picture(t, 3)); err != nil {
+		t.Fatal(err)
+	}
+	path := w.create("anna", 1000)
+	if err := w.pub.SetThumbnail(t.Context(), anna, idOf(t, path), picture(t, 4)); err != nil {
+		t.Fatal(err)
+	}
+	listed, _ := w.catalog.Get(t.Context(), v.ID)
+	old := time.Now().Add(-orphanAge - time.Minute)
+	of := w.pub.upload(idOf(t, path)).details.Thumbnail
+	for _, hash := range []string{orphan, listed.Thumbnail, of} {
+		if err := os.Chtimes(w.files.ThumbnailPath(hash), old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.pub.removeOrphans(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for hash, there := range map[string]bool{orphan: false, recent: true, listed.Thumbnail: true, of: true} {
+		if got := w.files.ThumbnailPath(hash) != ""; got != there {
+			t.Errorf("%s is there: %v, want %v", hash, got, there)
 		}
 	}
 }

@@ -141,7 +141,7 @@ func plain(status int, code string) (int, *api.Error) {
 	case "ERR_NOT_IMPLEMENTED":
 		status, e.Message = http.StatusBadRequest, "This tus extension is not offered: the size must be known when the upload begins."
 	case "ERR_READ_TIMEOUT", "ERR_CONNECTION_RESET", "ERR_UNEXPECTED_EOF":
-		e.Code, e.Message = api.CodeUnavailable, "The connection broke. What arrived is kept; go on from there."
+		status, e.Code, e.Message = http.StatusServiceUnavailable, api.CodeUnavailable, "The connection broke. What arrived is kept; go on from there."
 	default:
 		e.Code, e.Message = api.CodeInternal, api.AsError(nil).Message
 		if status < http.StatusInternalServerError {

@@ -123,6 +123,32 @@ func (p *Publisher) expired(u *upload) bool {
 	return listed.IsZero() && offset < u.Size && time.Since(lastByte) > p.cfg.Expiry
 }
 
+// orphanAge is how long a picture may be on disk before somebody names it.
+const orphanAge = 10 * time.Minute
+
+// removeOrphans deletes pictures that neither a video nor an upload names: a pod was
+// killed between putting one and naming it.
+func (p *Publisher) removeOrphans(ctx context.Context) error {
+	return p.files.OldThumbnails(time.Now().Add(-orphanAge), func(hashes []string) error {
+		unclaimed, err := p.catalog.Unclaimed(ctx, hashes)
+		if err != nil {
+			return err
+		}
+		named := map[string]bool{}
+		for _, u := range p.all() {
+			u.mu.Lock()
+			named[u.details.Thumbnail] = true
+			u.mu.Unlock()
+		}
+		for _, hash := range unclaimed {
+			if !named[hash] {
+				err = errors.Join(err, p.files.RemoveThumbnail(hash))
+			}
+		}
+		return err
+	})
+}
+
 // audit deletes what is on the catalogue's lists of what is to be deleted, and
 // gives back quota of what is neither upload nor video: a pod that was killed, or a
 // Redis that was away, may have left either.
@@ -137,6 +163,9 @@ func (p *Publisher) audit(ctx context.Context) (done bool) {
 	err = errors.Join(err, thumbnailErr)
 	for _, hash := range unused {
 		err = errors.Join(err, p.deleteThumbnail(ctx, hash))
+	}
+	if err == nil {
+		err = p.removeOrphans(ctx)
 	}
 	if err == nil {
 		_, err = p.quota.ReleaseVanished(ctx, p.Exists)

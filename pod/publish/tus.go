@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -64,6 +65,9 @@ func (p *Publisher) create(ctx context.Context, id video.ID, username string, si
 	case size > maxBytes:
 		return nil, &api.Error{Code: api.CodeTooLarge, Message: "The file is larger than this pod takes."}
 	}
+	if err := p.fewEnough(username); err != nil {
+		return nil, err
+	}
 	if err := p.room(size); err != nil {
 		return nil, err
 	}
@@ -79,6 +83,23 @@ func (p *Publisher) create(ctx context.Context, id video.ID, username string, si
 	p.mu.Unlock()
 	p.log.Info("an upload began", "video", id, "bytes", size)
 	return u, nil
+}
+
+// maxUnfinished is how many unfinished uploads one account may have: each takes a
+// directory, however few bytes it is of.
+const maxUnfinished = 200
+
+func (p *Publisher) fewEnough(username string) error {
+	n := 0
+	for _, u := range p.all() {
+		if _, _, listed, _ := u.state(); u.Uploader == username && listed.IsZero() {
+			n++
+		}
+	}
+	if n >= maxUnfinished {
+		return &api.Error{Code: api.CodeForbidden, Message: fmt.Sprintf("You have %d unfinished uploads. Finish some of them, or remove them.", n)}
+	}
+	return nil
 }
 
 // room says whether the disk has room for size bytes beside what all uploads are
@@ -237,6 +258,11 @@ func (u tusUpload) WriteChunk(ctx context.Context, _ int64, src io.Reader) (int6
 	if errors.As(err, &refused) {
 		t.lastByte = time.Time{}
 		return 0, u.p.told(u.p.refuse(ctx, u.upload, refused), u.id)
+	}
+	if t.method == http.MethodPost && api.Is(err, api.CodeTooLarge) { // nobody learns its address
+		t.lastByte = time.Time{}
+		u.p.drop(ctx, u.upload)
+		return 0, u.p.told(err, u.id)
 	}
 	_, t.lastByte, _, _ = u.state()
 	return n, u.p.told(err, u.id)

@@ -24,6 +24,7 @@ const (
 	hashesFile    = "hashes"
 	uncheckedFile = "unchecked"
 	sealedFile    = "sealed.json"
+	droppedFile   = "dropped"
 )
 
 // record is what does not change while bytes come.
@@ -108,8 +109,16 @@ func (p *Publisher) loadUpload(id video.ID) (*upload, error) {
 		return nil, errors.New("the record of the upload makes no sense")
 	}
 	u.lastByte = u.Created
+	switch _, err := u.files.ReadUpload(id, droppedFile); {
+	case err == nil:
+		u.dropped = true
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
 	err := u.readJSON(sealedFile, &u.seal)
 	switch {
+	case u.dropped && (err == nil || errors.Is(err, fs.ErrNotExist)):
+		return u, nil
 	case err == nil:
 		u.offset = u.Size
 		return u, nil
@@ -117,6 +126,15 @@ func (p *Publisher) loadUpload(id video.ID) (*upload, error) {
 		return nil, err
 	}
 	return u, u.readOffset()
+}
+
+// noteDropped has it on disk that the upload ended, before anything of it goes: half of
+// it would be taken for an upload that can go on.
+func (u *upload) noteDropped() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.dropped = true
+	return diskError(u.files.WriteUpload(u.id, droppedFile, []byte("1")))
 }
 
 func (u *upload) readJSON(name string, v any) error {
@@ -196,7 +214,7 @@ func (u *upload) view(expiry time.Duration) (view api.Upload, ok bool) {
 // seen is view for whoever has u.mu.
 func (u *upload) seen(expiry time.Duration) api.Upload {
 	return api.Upload{
-		ID: u.id, FileName: u.FileName, Size: u.Size, Offset: u.offset, Created: u.Created, Expires: u.lastByte.Add(expiry),
+		ID: u.id, Uploader: u.Uploader, FileName: u.FileName, Size: u.Size, Offset: u.offset, Created: u.Created, Expires: u.lastByte.Add(expiry),
 		Name: u.details.Name, Description: u.details.Description, Tags: append([]string{}, u.details.Tags...),
 	}
 }

@@ -60,6 +60,11 @@ func (p *Publisher) Withdraw(ctx context.Context, who accounts.Actor, id video.I
 // deleteVideo deletes what there is of a withdrawn video, and its upload's
 // directory where it still has one. The caller has the turn.
 func (p *Publisher) deleteVideo(ctx context.Context, v video.Video, u *upload) error {
+	if u != nil {
+		if err := u.noteDropped(); err != nil {
+			return err
+		}
+	}
 	var err error
 	for _, r := range v.Renditions {
 		err = errors.Join(err, p.deleteFile(ctx, r.InfoHash))

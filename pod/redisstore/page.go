@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 
@@ -158,6 +159,27 @@ func (db *DB) UnusedThumbnails(ctx context.Context) ([]string, error) {
 		out[i] = hex.EncodeToString([]byte(m))
 	}
 	return out, told("list unused thumbnails", err)
+}
+
+// Unclaimed implements catalog.Store.
+func (db *DB) Unclaimed(ctx context.Context, hashes []string) (unclaimed []string, err error) {
+	var refs []ref
+	for _, hash := range hashes {
+		refs = append(refs, refOfThumbnail(hash)...)
+	}
+	if err := db.read(ctx, refs); err != nil {
+		return nil, err
+	}
+	for _, r := range refs {
+		_, err := db.holder(ctx, r, noVideo)
+		switch {
+		case errors.Is(err, catalog.ErrNotFound):
+			unclaimed = append(unclaimed, hex.EncodeToString([]byte(r.hash)))
+		case err != nil:
+			return nil, err
+		}
+	}
+	return unclaimed, nil
 }
 
 // ThumbnailDeleted implements catalog.Store.

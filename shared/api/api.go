@@ -190,6 +190,7 @@ type VideoEdit struct {
 // Upload is an upload that is not finished.
 type Upload struct {
 	ID          video.ID  `json:"id"`
+	Uploader    string    `json:"uploader"`
 	FileName    string    `json:"fileName"`
 	Size        int64     `json:"size"`   // bytes declared
 	Offset      int64     `json:"offset"` // bytes received

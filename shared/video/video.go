@@ -108,14 +108,19 @@ func isHex(s string, n int) bool {
 }
 
 // CleanName makes one line of text of what somebody typed as a name: control
-// characters and runs of white space become one space. Empty or over MaxName
-// runes is an error.
+// characters and runs of white space become one space. What shows nothing, or is over
+// MaxName runes, is an error.
 func CleanName(s string) (string, error) {
 	s, err := cleanLine(s, MaxName)
-	if err == nil && s == "" {
+	if err == nil && !strings.ContainsFunc(s, visible) {
 		err = invalid("a name is needed")
 	}
 	return s, err
+}
+
+// visible holds for what leaves a mark where it is printed.
+func visible(r rune) bool {
+	return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) && r != '\u3164' && r != '\u115f' && r != '\u1160' && r != '\uffa0' && r != '\u2800'
 }
 
 // CleanDescription keeps lines and drops other control characters; at most

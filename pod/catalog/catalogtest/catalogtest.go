@@ -42,6 +42,7 @@ func TestStore(t *testing.T, open func(testing.TB) catalog.Store) {
 		{"Drop", testDrop},
 		{"DropSome", testDropSome},
 		{"Marks", testMarks},
+		{"Unclaimed", testUnclaimed},
 		{"FriendsDoNotTouchOurFiles", testFriendsDoNotTouchOurFiles},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })

@@ -1,6 +1,7 @@
 package catalogtest
 
 import (
+	"slices"
 	"sync"
 	"testing"
 
@@ -180,6 +181,16 @@ func testMarks(t testing.TB, s catalog.Store) {
 		if got[id] != revision {
 			t.Errorf("%s: %d, want %d", id, got[id], revision)
 		}
+	}
+}
+
+func testUnclaimed(t testing.TB, s catalog.Store) {
+	ours, theirs, gone, never := mustAdd(t, s, NewVideo(0)), friendVideo(1), mustAdd(t, s, NewVideo(2)), newThumbnail()
+	mustTake(t, s, theirs, true)
+	mustWithdraw(t, s, gone.ID)
+	got, err := s.Unclaimed(t.Context(), []string{ours.Thumbnail, theirs.Thumbnail, gone.Thumbnail, never})
+	if err != nil || !slices.Equal(got, []string{gone.Thumbnail, never}) {
+		t.Errorf("%v, %v", got, err)
 	}
 }
 
