@@ -36,7 +36,9 @@ var types = []struct{ prefix, kind string }{
 	{"s:", "string"},
 	{"us:", "zset"},
 	{"q:", "hash"},
+	{"friends", "hash"},
 	{"fed:log", "stream"},
+	{"fed:seen:", "string"},
 }
 
 // check reads the whole database and fails the test where its parts do not agree:

@@ -71,6 +71,12 @@ func keyUnusedThumbnails() string { return "unused:thumbs" }
 // is to be told to friends. What it is stands in the catalogue.
 func keyLog() string { return "fed:log" }
 
+// keyFriends is a hash: host -> JSON of friends.Friend.
+func keyFriends() string { return "friends" }
+
+// keySeen is a string that expires: a message of a friend was taken.
+func keySeen(h network.Host, id string) string { return "fed:seen:" + string(h) + "/" + id }
+
 // keyUsers is a hash: folded name -> record of a user.
 func keyUsers() string { return "users" }
 

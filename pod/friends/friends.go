@@ -1,0 +1,349 @@
+// Package friends is the list of pods that ours knows: which are friends, how reliable
+// each is, and how one becomes a friend or stops being one (design.md, 4).
+//
+// Errors for the person who asked are *api.Error.
+package friends
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"kinopod/shared/api"
+	"kinopod/shared/network"
+)
+
+// Friend is another pod, whatever its state.
+type Friend struct {
+	Host     network.Host     `json:"host"`
+	State    network.State    `json:"state"`
+	Name     string           `json:"name,omitempty"` // what it calls itself
+	Key      string           `json:"key,omitempty"`  // JWK
+	Score    network.Score    `json:"score"`
+	Secure   bool             `json:"secure,omitempty"` // https has worked
+	Protocol network.Versions `json:"protocol"`
+	Since    time.Time        `json:"since"`           // of the state
+	ByUs     bool             `json:"byUs,omitempty"`  // of Left: it was our word
+	Until    time.Time        `json:"until,omitempty"` // of Revoked: it may come back from then on
+
+	// Deliveries.
+	Cursor      string    `json:"cursor,omitempty"`   // what of our log it knows
+	Attempts    int       `json:"attempts,omitempty"` // that failed, of the delivery under way
+	LastSuccess time.Time `json:"lastSuccess,omitzero"`
+	LastFailure time.Time `json:"lastFailure,omitzero"`
+	Problem     string    `json:"problem,omitempty"` // of the last attempt
+
+	// What we know of its videos.
+	Repaired time.Time `json:"repaired,omitzero"` // when it was last the same as what it knows
+}
+
+// Reachable says whether the last attempt to reach it succeeded.
+func (f Friend) Reachable() bool { return f.Attempts == 0 }
+
+// Store keeps the list durably. Each method is atomic.
+type Store interface {
+	Friends(ctx context.Context) ([]Friend, error)
+	// ChangeFriend lets change work on the record of h, a new one with nothing but Host
+	// where there is none, and keeps it. change may be called several times; its error is
+	// answered, and nothing kept then. Where change leaves State empty the record goes.
+	ChangeFriend(ctx context.Context, h network.Host, change func(*Friend) error) (Friend, error)
+}
+
+// Times of the rules.
+const (
+	cooldown = 24 * time.Hour // of a revoked friend
+	// fresh is how long the list is believed that was read: another process of the same
+	// pod may have changed it.
+	fresh = time.Second
+)
+
+// List is this pod's friends: the rules; its Store keeps them.
+type List struct {
+	store Store
+	us    network.Host
+	most  network.Score
+	now   func() time.Time
+
+	mu    sync.Mutex
+	known map[network.Host]Friend // guarded by mu
+	read  time.Time               // guarded by mu
+}
+
+// New joins the rules with a store. most is the highest score, 0 for the default.
+func New(store Store, us network.Host, most network.Score, now func() time.Time) *List {
+	if most <= 0 {
+		most = network.DefaultScore
+	}
+	return &List{store: store, us: us, most: most, now: now}
+}
+
+func refuse(code api.Code, format string, args ...any) error {
+	return &api.Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// All are the pods that we know, by host.
+func (l *List) All(ctx context.Context) ([]Friend, error) {
+	known, err := l.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Friend, 0, len(known))
+	for _, f := range known {
+		out = append(out, f)
+	}
+	slices.SortFunc(out, func(a, b Friend) int { return strings.Compare(string(a.Host), string(b.Host)) })
+	return out, nil
+}
+
+// Get is what we know of h; ok is false for nothing.
+func (l *List) Get(ctx context.Context, h network.Host) (f Friend, ok bool, err error) {
+	known, err := l.load(ctx)
+	f, ok = known[h]
+	return f, ok, err
+}
+
+// load gives the list, which is not changed: a new one takes its place.
+func (l *List) load(ctx context.Context) (map[network.Host]Friend, error) {
+	l.mu.Lock()
+	known, read := l.known, l.read
+	l.mu.Unlock()
+	if known != nil && l.now().Sub(read) < fresh && !l.now().Before(read) {
+		return known, nil
+	}
+	all, err := l.store.Friends(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known = make(map[network.Host]Friend, len(all))
+	for _, f := range all {
+		known[f.Host] = f
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.known, l.read = known, l.now()
+	return known, nil
+}
+
+func (l *List) change(ctx context.Context, h network.Host, change func(*Friend) error) (Friend, error) {
+	f, err := l.store.ChangeFriend(ctx, h, change)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.known = nil
+	return f, err
+}
+
+// enter is a change of state.
+func (l *List) enter(f *Friend, s network.State) {
+	f.State, f.Since, f.Until, f.ByUs = s, l.now(), time.Time{}, false
+}
+
+// Ask notes that we want to be a friend of h. Where it is one, or blocked, nothing
+// happens. insist is an operator's word: it undoes that we left.
+func (l *List) Ask(ctx context.Context, h network.Host, insist bool) (Friend, error) {
+	if h == l.us {
+		return Friend{}, refuse(api.CodeInvalid, "%s is this pod.", h)
+	}
+	return l.change(ctx, h, func(f *Friend) error {
+		switch {
+		case f.State == network.Friend, f.State == network.Asked:
+			return nil
+		case f.State == network.Blocked:
+			return refuse(api.CodeForbidden, "%s is blocked. Unblock it first.", h)
+		case f.State == network.Left && f.ByUs && !insist:
+			return refuse(api.CodeConflict, "This pod left %s.", h)
+		case f.State == network.Revoked && l.now().Before(f.Until) && !insist:
+			return refuse(api.CodeConflict, "%s was revoked and may come back after %s.", h, f.Until.UTC().Format(time.RFC3339))
+		}
+		score := network.StartScore
+		if f.State == network.Revoked {
+			score /= 2
+		}
+		*f = Friend{Host: h, Score: score, Secure: f.Secure}
+		l.enter(f, network.Asked)
+		return nil
+	})
+}
+
+// Card is what a pod proved to be.
+type Card struct {
+	Name     string
+	Key      string // JWK
+	Secure   bool   // it was reached by https
+	Protocol network.Versions
+}
+
+// ErrOtherKey is what Meet answers for a friend with another key than the one on record.
+var ErrOtherKey = &api.Error{Code: api.CodeConflict, Message: "The pod is known with another key. A new key has to be announced with the old one."}
+
+// Meet makes h a friend, which was called back and is who it says; cursor is the end of
+// our log. It may be repeated: fresh is false where h is a friend already. ErrOtherKey.
+func (l *List) Meet(ctx context.Context, h network.Host, card Card, cursor string) (fresh bool, err error) {
+	if h == l.us {
+		return false, refuse(api.CodeInvalid, "%s is this pod.", h)
+	}
+	_, err = l.change(ctx, h, func(f *Friend) error {
+		fresh = false
+		switch {
+		case f.State == network.Friend:
+			if f.Key != card.Key {
+				return ErrOtherKey
+			}
+			f.Name, f.Protocol, f.Secure = card.Name, card.Protocol, f.Secure || card.Secure
+			return nil
+		case f.State == network.Blocked, f.State == network.Left && f.ByUs:
+			return refuse(api.CodeForbidden, "This pod does not want to be a friend.")
+		case f.State == network.Revoked && l.now().Before(f.Until):
+			return refuse(api.CodeForbidden, "The pod was not reliable. It may come back after %s.", f.Until.UTC().Format(time.RFC3339))
+		}
+		score := network.StartScore
+		switch f.State {
+		case network.Asked:
+			score = f.Score
+		case network.Revoked:
+			score /= 2
+		}
+		*f = Friend{Host: h, Name: card.Name, Key: card.Key, Score: score, Secure: f.Secure || card.Secure, Protocol: card.Protocol, Cursor: cursor}
+		l.enter(f, network.Friend)
+		fresh = true
+		return nil
+	})
+	return fresh && err == nil, err
+}
+
+// errNoFriend ends a change of who is no friend.
+var errNoFriend = errors.New("no friend")
+
+// withFriend changes a friend, and does nothing for who is none.
+func (l *List) withFriend(ctx context.Context, h network.Host, change func(*Friend)) (f Friend, ok bool, err error) {
+	f, err = l.change(ctx, h, func(f *Friend) error {
+		if f.State != network.Friend {
+			return errNoFriend
+		}
+		change(f)
+		return nil
+	})
+	if errors.Is(err, errNoFriend) {
+		return Friend{}, false, nil
+	}
+	return f, err == nil, err
+}
+
+// Delivered notes that a delivery succeeded and what of our log the friend knows now.
+// pay is whether it counts for the score: what only says that we are here does not.
+func (l *List) Delivered(ctx context.Context, h network.Host, cursor string, pay bool) error {
+	_, _, err := l.withFriend(ctx, h, func(f *Friend) {
+		f.Cursor, f.Attempts, f.LastSuccess, f.Problem = cursor, 0, l.now(), ""
+		if pay {
+			f.Score = f.Score.Delivered(l.most)
+		}
+	})
+	return err
+}
+
+// Tries are how often a delivery is tried: once, and the retries.
+const Tries = 1 + 10
+
+// RetryAfter is the wait after the n-th attempt that failed, n from 1: 2 s * 3^(n-1),
+// 16 h 24 min in all.
+func RetryAfter(n int) time.Duration {
+	d := 2 * time.Second
+	for range min(n, Tries-1) - 1 {
+		d *= 3
+	}
+	return d
+}
+
+// Failed notes an attempt that failed. With the last one the delivery has failed for
+// good, which costs score; at 0 the friend is revoked, and its videos are to go.
+func (l *List) Failed(ctx context.Context, h network.Host, problem string) (f Friend, revoked bool, err error) {
+	f, _, err = l.withFriend(ctx, h, func(f *Friend) {
+		f.Attempts, f.LastFailure, f.Problem = f.Attempts+1, l.now(), problem
+		if f.Attempts%Tries != 0 {
+			return
+		}
+		if f.Score = f.Score.Failed(); f.Score == 0 {
+			l.enter(f, network.Revoked)
+			f.Until = l.now().Add(cooldown)
+		}
+	})
+	return f, f.State == network.Revoked, err
+}
+
+// NextTry is how long to wait after the attempt that failed last.
+func (f Friend) NextTry() time.Duration {
+	n := f.Attempts % Tries
+	if n == 0 {
+		return 0 // the delivery starts over
+	}
+	return RetryAfter(n)
+}
+
+// Heard notes that a friend is there: what waits for it is worth another attempt, as a
+// delivery that begins anew.
+func (l *List) Heard(ctx context.Context, h network.Host) error {
+	f, ok, err := l.Get(ctx, h)
+	if err != nil || !ok || f.Attempts == 0 {
+		return err
+	}
+	_, _, err = l.withFriend(ctx, h, func(f *Friend) { f.Attempts = 0 })
+	return err
+}
+
+// Repaired notes that what we know of a friend's videos is what it knows.
+func (l *List) Repaired(ctx context.Context, h network.Host) error {
+	_, _, err := l.withFriend(ctx, h, func(f *Friend) { f.Repaired = l.now() })
+	return err
+}
+
+// SetKey notes a friend's new key, which it announced with the old one.
+func (l *List) SetKey(ctx context.Context, h network.Host, key string) error {
+	_, _, err := l.withFriend(ctx, h, func(f *Friend) { f.Key = key })
+	return err
+}
+
+// Leave ends a friendship, or a wish for one; byUs says whose word it is. The videos of
+// h are to go. left is false where there was none.
+func (l *List) Leave(ctx context.Context, h network.Host, byUs bool) (left bool, err error) {
+	_, err = l.change(ctx, h, func(f *Friend) error {
+		if f.State != network.Friend && f.State != network.Asked {
+			return errNoFriend
+		}
+		l.enter(f, network.Left)
+		f.ByUs = byUs
+		return nil
+	})
+	if errors.Is(err, errNoFriend) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Block keeps h out until Unblock. The videos of h are to go.
+func (l *List) Block(ctx context.Context, h network.Host) error {
+	if h == l.us {
+		return refuse(api.CodeInvalid, "%s is this pod.", h)
+	}
+	_, err := l.change(ctx, h, func(f *Friend) error {
+		if f.State != network.Blocked {
+			l.enter(f, network.Blocked)
+		}
+		return nil
+	})
+	return err
+}
+
+// Unblock lets h come back: by itself, or with Ask.
+func (l *List) Unblock(ctx context.Context, h network.Host) error {
+	_, err := l.change(ctx, h, func(f *Friend) error {
+		if f.State != network.Blocked {
+			return refuse(api.CodeNotFound, "%s is not blocked.", h)
+		}
+		l.enter(f, network.Left)
+		return nil
+	})
+	return err
+}
