@@ -6,13 +6,21 @@ import (
 	"net/http"
 
 	"kinopod/pod/accounts"
+	"kinopod/pod/catalog"
+	"kinopod/pod/federation"
 	"kinopod/pod/filestore"
+	"kinopod/pod/friends"
 	"kinopod/pod/httpapi"
+	"kinopod/pod/inbox"
+	"kinopod/pod/outbox"
+	"kinopod/pod/podclient"
 	"kinopod/pod/publish"
+	"kinopod/pod/redisstore"
 	"kinopod/pod/seeder"
 	"kinopod/pod/tracker"
 	"kinopod/shared/api"
 	"kinopod/shared/magnet"
+	"kinopod/shared/network"
 	"kinopod/shared/torrent"
 )
 
@@ -68,6 +76,122 @@ func uploads(h http.Handler) http.Handler {
 		who := httpapi.CallerOf(r.Context()).Actor
 		h.ServeHTTP(w, r.WithContext(publish.WithActor(r.Context(), who)))
 	})
+}
+
+// caller is how the outbox calls other pods.
+type caller struct{ *podclient.Client }
+
+var _ outbox.Caller = caller{}
+
+// Card implements outbox.Caller.
+func (c caller) Card(ctx context.Context, h network.Host, secure bool) (federation.Card, bool, error) {
+	return c.Client.Card(ctx, podclient.Target{Host: h, Secure: secure})
+}
+
+// Friends implements outbox.Caller.
+func (c caller) Friends(ctx context.Context, h network.Host, secure bool) ([]network.Host, error) {
+	return c.Client.Friends(ctx, podclient.Target{Host: h, Secure: secure})
+}
+
+// Hello implements outbox.Caller.
+func (c caller) Hello(ctx context.Context, h network.Host, secure bool, us network.Host) (refused bool, err error) {
+	err = c.Client.Hello(ctx, podclient.Target{Host: h, Secure: secure}, us)
+	var status *podclient.StatusError
+	return errors.As(err, &status) && status.Code == api.CodeForbidden, err
+}
+
+// Send implements outbox.Caller.
+func (c caller) Send(ctx context.Context, h network.Host, secure bool, path string, message []byte) (answer []byte, unknown bool, err error) {
+	answer, err = c.Client.Send(ctx, podclient.Target{Host: h, Secure: secure}, path, message)
+	var status *podclient.StatusError
+	return answer, errors.As(err, &status) && status.Status == http.StatusNotFound, err
+}
+
+// Thumbnail implements outbox.Caller.
+func (c caller) Thumbnail(ctx context.Context, h network.Host, secure bool, hash string) ([]byte, error) {
+	return c.Client.Thumbnail(ctx, podclient.Target{Host: h, Secure: secure}, hash)
+}
+
+// others are the other pods as the server shows them.
+type others struct {
+	list   *friends.List
+	outbox *outbox.Outbox
+	videos *catalog.Catalog
+	db     *redisstore.DB
+}
+
+var _ httpapi.Friends = others{}
+
+// mostBehind bounds how far is counted.
+const mostBehind = 1000
+
+// List implements httpapi.Friends.
+func (o others) List(ctx context.Context, operator bool) ([]api.Friend, error) {
+	all, err := o.list.All(ctx)
+	if err != nil {
+		return nil, err
+	}
+	last, err := o.db.LastChange(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := []api.Friend{}
+	for _, f := range all {
+		if !operator && f.State != network.Friend {
+			continue
+		}
+		a := api.Friend{Host: f.Host, State: f.State, Name: f.Name, Score: f.Score, Reachable: f.Reachable(), Since: f.Since, LastDelivery: f.LastSuccess}
+		if a.Videos, err = o.videos.Count(ctx, f.Host); err != nil {
+			return nil, err
+		}
+		if operator {
+			a.Problem = f.Problem
+		}
+		if f.State == network.Friend && f.Cursor != last {
+			changes, _, err := o.db.Changes(ctx, f.Cursor, mostBehind)
+			if err != nil {
+				return nil, err
+			}
+			a.Behind = len(changes)
+		}
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+// At implements httpapi.Friends. What cannot be found out is taken for well.
+func (o others) At(ctx context.Context, h network.Host) (secure, reachable bool) {
+	f, ok, err := o.list.Get(ctx, h)
+	if err != nil || !ok {
+		return true, true
+	}
+	return f.Secure, f.State == network.Friend && f.Reachable()
+}
+
+// Join implements httpapi.Friends.
+func (o others) Join(ctx context.Context, hosts []network.Host) error {
+	return o.outbox.Join(ctx, hosts, true)
+}
+
+// Leave implements httpapi.Friends.
+func (o others) Leave(ctx context.Context, h network.Host) error { return o.outbox.Leave(ctx, h) }
+
+// Block implements httpapi.Friends.
+func (o others) Block(ctx context.Context, h network.Host) error { return o.outbox.Block(ctx, h) }
+
+// Unblock implements httpapi.Friends.
+func (o others) Unblock(ctx context.Context, h network.Host) error { return o.list.Unblock(ctx, h) }
+
+// heard is what the inbox counts.
+func heard(in *inbox.Inbox) []httpapi.Metric {
+	out := []httpapi.Metric{{Name: "inbox_messages_total", Help: "Messages of friends that were taken.", Counter: true, Value: func() float64 { return float64(in.Stats().Taken) }}}
+	for _, reason := range federation.Reasons {
+		out = append(out, httpapi.Metric{
+			Name: "inbox_refused_total", Help: "Messages that were refused, by reason.", Counter: true,
+			Labels: map[string]string{"reason": string(reason)}, Value: func() float64 { return float64(in.Stats().Refused[reason]) },
+		})
+	}
+	return out
 }
 
 // metrics are what seeder and tracker count.

@@ -16,14 +16,19 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hibiken/asynq"
 	"golang.org/x/sync/errgroup"
 
 	"kinopod/pod/accounts"
 	"kinopod/pod/catalog"
 	"kinopod/pod/config"
 	"kinopod/pod/filestore"
+	"kinopod/pod/friends"
 	"kinopod/pod/httpapi"
 	"kinopod/pod/identity"
+	"kinopod/pod/inbox"
+	"kinopod/pod/outbox"
+	"kinopod/pod/podclient"
 	"kinopod/pod/publish"
 	"kinopod/pod/redisproc"
 	"kinopod/pod/redisstore"
@@ -55,9 +60,12 @@ type Pod struct {
 	cfg      config.Config
 	log      *slog.Logger
 	host     network.Host
+	identity *identity.Identity
 	redis    *redisproc.Process // nil where another one is configured
 	accounts *accounts.Accounts
 	seeder   *seeder.Seeder
+	friends  *friends.List
+	outbox   *outbox.Outbox
 	server   *httpapi.Server
 
 	public, admin, control net.Listener
@@ -96,7 +104,7 @@ func New(ctx context.Context, cfg config.Config, o Options) (_ *Pod, err error) 
 		return nil, err
 	}
 	// The key is made on the first run: from then on host and key are the pod.
-	if _, err := identity.Open(cfg.Data, p.host); err != nil {
+	if p.identity, err = identity.Open(cfg.Data, p.host); err != nil {
 		return nil, err
 	}
 	db, where, err := p.openRedis(ctx)
@@ -181,7 +189,7 @@ func (p *Pod) join(db *redisstore.DB, where string, o Options) error {
 	p.accounts = accounts.New(db, accounts.Policy{
 		Registration: accounts.Registration(cfg.Registration), QuotaBytes: int64(limits.QuotaBytes), LoginsPerMinute: limits.LoginsPerMinute,
 	}, time.Now)
-	videos := catalog.New(db, p.host)
+	videos := catalog.New(db, p.host, limits.FriendVideos)
 	p.seeder, err = seeder.New(seeder.Config{
 		RTCListen: cfg.RTCListen, BTListen: cfg.BTListen, PublicAddresses: cfg.PublicAddresses,
 		BytesPerSecond: int64(limits.SeederBytesPerSecond), PeerBytesPerSecond: int64(limits.SeederPeerBytesPerSecond),
@@ -202,9 +210,14 @@ func (p *Pod) join(db *redisstore.DB, where string, o Options) error {
 		return err
 	}
 	p.closers = append(p.closers, pub)
+	in, err := p.federate(db, videos, files, jobs, o.Version)
+	if err != nil {
+		return err
+	}
 	p.server, err = httpapi.New(httpapi.Config{Config: cfg, Host: p.host, STUN: p.stun(), Version: o.Version, Log: p.log}, httpapi.Parts{
 		Accounts: invites{p.accounts, p.baseURL()}, Catalog: videos, Publisher: pub, Files: streamFiles{files},
-		Uploads: uploads(pub.Handler()), Mount: track.Mount, Ready: db.Ping, Metrics: metrics(p.seeder, track),
+		Uploads: uploads(pub.Handler()), Mounts: []httpapi.Mounter{track, in}, Ready: db.Ping,
+		Friends: others{p.friends, p.outbox, videos, db}, Metrics: append(metrics(p.seeder, track), heard(in)...),
 		Pages: func(methods func(*http.Request) api.Methods) (http.Handler, error) {
 			return o.Pages(Page{Name: cfg.Name, Base: p.baseURL(), Methods: methods, Log: p.log})
 		},
@@ -212,17 +225,40 @@ func (p *Pod) join(db *redisstore.DB, where string, o Options) error {
 	if err != nil {
 		return err
 	}
-	// They end in the other order: first nobody comes in any more; then viewers are
-	// not introduced, nor fed; then what is being published stops where it is and
+	// They end in the other order: first nobody comes in any more; then friends are not
+	// told, viewers not introduced, nor fed; then what is being published stops where it is and
 	// writes that down. Redis, which all of them write to, closes after that.
 	p.parts = []part{
 		{"publish", pub.Run},
 		{"seeder", p.seeder.Run},
 		{"tracker", track.Run},
+		{"outbox", p.outbox.Run},
 		{"control", p.serveControl},
 		{"server", func(ctx context.Context) error { return p.server.Run(ctx, p.public, p.admin) }},
 	}
 	return nil
+}
+
+// federate makes what speaks with other pods.
+func (p *Pod) federate(db *redisstore.DB, videos *catalog.Catalog, files *filestore.Store, jobs asynq.RedisConnOpt, version string) (*inbox.Inbox, error) {
+	calls := podclient.New(podclient.Config{AllowHTTP: p.cfg.AllowHTTP, Software: "Kinopod/" + version, Log: p.log})
+	p.closers = append(p.closers, closer(calls.Close))
+	p.friends = friends.New(db, p.host, network.Score(p.cfg.MostScore), time.Now)
+	var join []network.Host
+	for _, f := range p.cfg.Friends {
+		h, err := network.ParseHost(f)
+		if err != nil {
+			return nil, err // Validate saw it
+		}
+		join = append(join, h)
+	}
+	p.outbox = outbox.New(outbox.Config{Host: p.host, Key: p.identity.Key, Join: join, Log: p.log}, outbox.Parts{
+		Caller: caller{calls}, Friends: p.friends, Log: db, Catalog: videos, Pictures: files, Redis: jobs,
+	})
+	p.closers = append(p.closers, p.outbox)
+	return inbox.New(inbox.Config{
+		Host: p.host, Key: p.identity.Key, Name: p.cfg.Name, Version: version, Messages: p.cfg.Limits.FriendMessagesPerMinute, Log: p.log,
+	}, p.friends, p.outbox, videos, db)
 }
 
 // Run serves until ctx ends or a part fails, and then ends the parts one after the

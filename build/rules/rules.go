@@ -123,9 +123,9 @@ const joiner = "=pod"
 
 // homes are the packages that may import a library, by the prefix of its path.
 var homes = map[string][]string{
-	"github.com/gofiber/":                  {"pod/httpapi", "pod/tracker"},
+	"github.com/gofiber/":                  {"pod/httpapi", "pod/tracker", "pod/inbox"},
 	"github.com/valyala/fasthttp":          {"pod/httpapi", "pod/tracker"},
-	"github.com/hibiken/asynq":             {"pod/publish", joiner}, // pod says where its Redis is
+	"github.com/hibiken/asynq":             {"pod/publish", "pod/outbox", joiner}, // pod says where its Redis is
 	"github.com/redis/go-redis/":           {"pod/redisstore"},
 	"github.com/pion/":                     {"pod/seeder"},
 	"github.com/go-jose/":                  {"pod/federation"},

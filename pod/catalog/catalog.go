@@ -20,12 +20,13 @@ import (
 type Catalog struct {
 	store Store
 	host  network.Host
+	most  int
 }
 
 // New joins the rules with a store. host is this pod: only its own videos are
-// changed and withdrawn here.
-func New(store Store, host network.Host) *Catalog {
-	return &Catalog{store: store, host: host}
+// changed and withdrawn here. most is how many videos one friend may have, 0 for any.
+func New(store Store, host network.Host, most int) *Catalog {
+	return &Catalog{store: store, host: host, most: most}
 }
 
 // Editor is who changes or withdraws a video.
@@ -173,6 +174,69 @@ func (c *Catalog) UnusedThumbnails(ctx context.Context) ([]string, error) {
 // repeated.
 func (c *Catalog) ThumbnailDeleted(ctx context.Context, hash string) error {
 	return c.store.ThumbnailDeleted(ctx, hash)
+}
+
+// ErrFull is what Take answers where an origin has too many videos.
+var ErrFull = errors.New("the origin has too many videos")
+
+// Take lists a friend's video as its origin told of it, see Store.Take.
+func (c *Catalog) Take(ctx context.Context, v video.Video) (changed bool, err error) {
+	if v.Origin == c.host {
+		return false, ErrForeign
+	}
+	if c.most > 0 {
+		if n, err := c.store.Count(ctx, v.Origin); err != nil {
+			return false, err
+		} else if n >= c.most {
+			if _, err := c.store.Get(ctx, v.ID); err != nil {
+				return false, ErrFull
+			}
+		}
+	}
+	return c.store.Take(ctx, v)
+}
+
+// Drop takes a friend's video out for good: its origin removed it. ErrNotFound.
+func (c *Catalog) Drop(ctx context.Context, origin network.Host, id video.ID) error {
+	return c.dropUnlessOurs(ctx, origin, id, true)
+}
+
+// Forget takes a friend's video out that its origin does not have now. ErrNotFound.
+func (c *Catalog) Forget(ctx context.Context, origin network.Host, id video.ID) error {
+	return c.dropUnlessOurs(ctx, origin, id, false)
+}
+
+func (c *Catalog) dropUnlessOurs(ctx context.Context, origin network.Host, id video.ID, final bool) error {
+	if origin == c.host {
+		return ErrNotFound
+	}
+	return c.store.Drop(ctx, origin, id, final)
+}
+
+// forgetAtOnce is how many videos of a friend that is none any more go at a time.
+const forgetAtOnce = 200
+
+// ForgetAll takes all videos of a pod out that is no friend any more.
+func (c *Catalog) ForgetAll(ctx context.Context, origin network.Host) error {
+	if origin == c.host {
+		return ErrForeign
+	}
+	for {
+		n, err := c.store.DropSome(ctx, origin, forgetAtOnce)
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+}
+
+// Marks gives the marks of all videos of origin, some at a time.
+func (c *Catalog) Marks(ctx context.Context, origin network.Host, each func([]Mark) error) error {
+	return c.store.Marks(ctx, origin, each)
+}
+
+// Count is how many videos of origin are listed.
+func (c *Catalog) Count(ctx context.Context, origin network.Host) (int, error) {
+	return c.store.Count(ctx, origin)
 }
 
 // Unclaimed gives those of some pictures that no video has. One that was put a moment

@@ -25,7 +25,7 @@ var (
 func newCatalog(t *testing.T) (*catalog.Catalog, *memory, video.Video) {
 	t.Helper()
 	m := &memory{gone: map[video.ID]bool{}}
-	c := catalog.New(m, "pod.example")
+	c := catalog.New(m, "pod.example", 0)
 	v := catalogtest.NewVideo(1)
 	if added, err := c.Add(t.Context(), v); !added || err != nil {
 		t.Fatal(added, err)

@@ -203,7 +203,7 @@ func (m *memory) Take(_ context.Context, v video.Video) (bool, error) {
 	return true, nil
 }
 
-func (m *memory) Drop(_ context.Context, origin network.Host, id video.ID) error {
+func (m *memory) Drop(_ context.Context, origin network.Host, id video.ID, final bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	i := m.find(byID(id))
@@ -212,7 +212,9 @@ func (m *memory) Drop(_ context.Context, origin network.Host, id video.ID) error
 	}
 	v := m.videos[i].Video
 	m.videos = slices.Delete(m.videos, i, i+1)
-	m.gone[id] = true
+	if final {
+		m.gone[id] = true
+	}
 	m.drop(&v)
 	return nil
 }

@@ -40,9 +40,9 @@ type Store interface {
 	// changed is false, and nothing happens, where what is listed has this revision or a
 	// later one. ErrForeign where the ID is of another origin, ErrWithdrawn.
 	Take(ctx context.Context, v video.Video) (changed bool, err error)
-	// Drop takes a friend's video out of every index, and remembers the ID for Take;
-	// ErrNotFound where origin has none of this ID.
-	Drop(ctx context.Context, origin network.Host, id video.ID) error
+	// Drop takes a friend's video out of every index; where final, it remembers the ID for
+	// Take. ErrNotFound where origin has none of this ID.
+	Drop(ctx context.Context, origin network.Host, id video.ID, final bool) error
 	// DropSome takes up to most videos of origin out of every index, and says how many;
 	// they may come back.
 	DropSome(ctx context.Context, origin network.Host, most int) (dropped int, err error)
@@ -72,6 +72,13 @@ var ErrForeign = errors.New("another pod has a video of this id")
 type Mark struct {
 	ID       video.ID
 	Revision int64
+}
+
+// Change is that something is to be told of a video of this pod. What it is stands in
+// the catalogue.
+type Change struct {
+	Position string // in the log of changes
+	ID       video.ID
 }
 
 // Listing says which videos a page has.

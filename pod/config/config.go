@@ -32,6 +32,7 @@ type Config struct {
 	TrustedProxies  []netip.Prefix `name:"trusted-proxies" default:"127.0.0.0/8,::1/128" placeholder:"CIDR,..." help:"Proxies whose X-Forwarded-For is believed. Empty: none."`
 	Friends         []string       `name:"friends" default:"" placeholder:"HOST,..." help:"Pods to make friends with."`
 
+	MostScore    int    `name:"most-score" default:"1000" placeholder:"N" help:"Highest score that a friend can have."`
 	TrackerOpen  bool   `name:"tracker-open" default:"false" help:"Track any info hash, as a public tracker does, not only those of the pod's own videos."`
 	Registration string `name:"registration" default:"closed" placeholder:"closed|invite|open" help:"Who may make an account: nobody, who has an invitation, or everybody."`
 
@@ -60,6 +61,8 @@ type Limits struct {
 	SeederBytesPerSecond     Bytes `name:"seeder-bytes-per-second" default:"0" placeholder:"SIZE" help:"What the seeder sends a second in all."`
 	SeederPeerBytesPerSecond Bytes `name:"seeder-peer-bytes-per-second" default:"0" placeholder:"SIZE" help:"What the seeder sends a second to one peer."`
 	SeederPeers              int   `name:"seeder-peers" default:"200" placeholder:"N" help:"WebRTC peers of the seeder at a time."`
+	FriendVideos             int   `name:"friend-videos" default:"500000" placeholder:"N" help:"Videos of one friend that are listed."`
+	FriendMessagesPerMinute  int   `name:"friend-messages-per-minute" default:"600" placeholder:"N" help:"Messages a minute that are taken of one friend."`
 	SeederPeersPerAddress    int   `name:"seeder-peers-per-address" default:"20" placeholder:"N" help:"WebRTC peers of one address at a time."`
 }
 
@@ -178,6 +181,8 @@ func (l Limits) check() error {
 		{"seeder_peer_bytes_per_second", int64(l.SeederPeerBytesPerSecond)},
 		{"seeder_peers", int64(l.SeederPeers)},
 		{"seeder_peers_per_address", int64(l.SeederPeersPerAddress)},
+		{"friend_videos", int64(l.FriendVideos)},
+		{"friend_messages_per_minute", int64(l.FriendMessagesPerMinute)},
 	} {
 		if n.value < 0 {
 			return wrong("limits."+n.key, "%d is less than 0; 0 is no limit", n.value)

@@ -41,8 +41,9 @@
 // # POST /federation/v1/events
 //
 // Body: Batch, events in the order in which they happened; an empty one says "I am
-// here" and makes the recipient send what waits for the sender. Answer: 204, when what
-// the events did is durable. A batch may come twice.
+// here" and makes the recipient send what waits for the sender. With "compare" the
+// recipient is to compare digests: it was away for longer than the sender remembers.
+// Answer: 204, when what the events did is durable. A batch may come twice.
 //
 //	video.put     the sender has this video: it is new, or something is said of it now
 //	video.remove  the sender has it no more; it never comes back

@@ -53,6 +53,8 @@ const MaxBatch = 500
 // Batch are events in order.
 type Batch struct {
 	Events []Event `json:"events"`
+	// Compare says that some events are lost: the digest tells what they were.
+	Compare bool `json:"compare,omitempty"`
 }
 
 // Video is a video as its origin tells of it.

@@ -44,7 +44,7 @@ func TestGolden(t *testing.T) {
 	for name, e := range events() {
 		path := filepath.Join("testdata", "v1", name+".json")
 		if *update && name != "pod.key" {
-			b, _ := json.MarshalIndent(Batch{[]Event{e}}, "", "\t")
+			b, _ := json.MarshalIndent(Batch{Events: []Event{e}}, "", "\t")
 			if err := os.WriteFile(path, append(b, '\n'), 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -133,7 +133,7 @@ func TestDigest(t *testing.T) {
 
 func FuzzParseBatch(f *testing.F) {
 	for _, e := range events() {
-		b, _ := json.Marshal(Batch{[]Event{e}})
+		b, _ := json.Marshal(Batch{Events: []Event{e}})
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -47,6 +48,27 @@ func (s *Store) PutThumbnail(webp []byte, of video.ID) (string, error) {
 		return "", err
 	}
 	return hash, s.writeFile(path, out)
+}
+
+// KeepThumbnail keeps a picture of another pod's video as it is: its hash is the name
+// that its origin gave it. It is checked as PutThumbnail does.
+func (s *Store) KeepThumbnail(webp []byte, hash string) error {
+	sum := sha256.Sum256(webp)
+	if hex.EncodeToString(sum[:]) != hash {
+		return errors.New("keep thumbnail: the picture has another hash")
+	}
+	p, err := parseWebP(webp)
+	if err != nil {
+		return fmt.Errorf("keep thumbnail: %w", err)
+	}
+	if len(webp) > api.MaxThumbnail || min(p.width, p.height) < minThumbnailSide || max(p.width, p.height) > maxThumbnailSide {
+		return errors.New("keep thumbnail: the picture is too large or too small")
+	}
+	path := s.thumbnailPath(hash)
+	if err := makeDir(filepath.Dir(path)); err != nil {
+		return err
+	}
+	return s.writeFile(path, webp)
 }
 
 func (s *Store) thumbnailPath(hash string) string {

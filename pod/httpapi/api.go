@@ -33,6 +33,18 @@ type Catalog interface {
 	Edit(ctx context.Context, who catalog.Editor, id video.ID, in api.VideoEdit) (video.Video, error)
 }
 
+// Friends are the other pods.
+type Friends interface {
+	// List gives what everybody may know, or also what an operator may.
+	List(ctx context.Context, operator bool) ([]api.Friend, error)
+	// At says how a pod is reached: by https, and whether it was lately.
+	At(ctx context.Context, h network.Host) (secure, reachable bool)
+	Join(ctx context.Context, hosts []network.Host) error
+	Leave(ctx context.Context, h network.Host) error
+	Block(ctx context.Context, h network.Host) error
+	Unblock(ctx context.Context, h network.Host) error
+}
+
 // Publisher turns uploads into videos and back. Errors have api.CodeNotFound for
 // what is not there (any more).
 type Publisher interface {
@@ -235,16 +247,77 @@ func (a *API) Uploads(ctx context.Context) ([]api.Upload, error) {
 	})
 }
 
-// view is v as the caller sees it.
+// Friends implements api.Methods.
+func (a *API) Friends(ctx context.Context) (api.FriendList, error) {
+	list, err := a.parts.Friends.List(ctx, a.who(ctx).Actor.Role == api.RoleAdmin)
+	return api.FriendList{Host: a.cfg.Host, Friends: list}, err
+}
+
+// asOperator calls f where the caller is an administrator.
+func (a *API) asOperator(ctx context.Context, f func() error) error {
+	who, err := a.actor(ctx)
+	if err != nil {
+		return err
+	}
+	if who.Role != api.RoleAdmin {
+		return &api.Error{Code: api.CodeForbidden, Message: "Only administrators may do this."}
+	}
+	return f()
+}
+
+// maxJoin is how many pods may be named at once.
+const maxJoin = 20
+
+// JoinPods implements api.Methods.
+func (a *API) JoinPods(ctx context.Context, in api.PodsToJoin) error {
+	return a.asOperator(ctx, func() error {
+		if len(in.Hosts) == 0 || len(in.Hosts) > maxJoin {
+			return &api.Error{Code: api.CodeInvalid, Message: "Name one to twenty pods."}
+		}
+		for i, h := range in.Hosts {
+			parsed, err := network.ParseHost(string(h))
+			if err != nil {
+				return errNoHost
+			}
+			in.Hosts[i] = parsed
+		}
+		return a.parts.Friends.Join(ctx, in.Hosts)
+	})
+}
+
+// LeavePod implements api.Methods.
+func (a *API) LeavePod(ctx context.Context, h network.Host) error {
+	return a.asOperator(ctx, func() error { return a.parts.Friends.Leave(ctx, h) })
+}
+
+// BlockPod implements api.Methods.
+func (a *API) BlockPod(ctx context.Context, h network.Host) error {
+	return a.asOperator(ctx, func() error { return a.parts.Friends.Block(ctx, h) })
+}
+
+// UnblockPod implements api.Methods.
+func (a *API) UnblockPod(ctx context.Context, h network.Host) error {
+	return a.asOperator(ctx, func() error { return a.parts.Friends.Unblock(ctx, h) })
+}
+
+// view is v as the caller sees it. Its picture comes from this pod, whoever made it.
 func (a *API) view(ctx context.Context, v video.Video) api.Video {
-	links := api.LinksOf(&v, a.cfg.Secure())
+	secure, reachable := a.cfg.Secure(), true
+	if v.Origin != a.cfg.Host {
+		secure, reachable = a.parts.Friends.At(ctx, v.Origin)
+	}
+	links := api.LinksOf(&v, secure)
+	if v.Thumbnail != "" {
+		links.Thumbnail = api.Base(a.cfg.Host, a.cfg.Secure()) + api.ThumbnailPath(v.Thumbnail)
+	}
 	who := a.who(ctx).Actor
 	out := api.Video{
 		ID: v.ID, Origin: v.Origin, Name: v.Name, Description: v.Description, Uploader: v.Uploader,
 		Tags: append([]string{}, v.Tags...), Created: v.Created, Duration: v.Duration.Seconds(),
 		ThumbnailURL: links.Thumbnail, Magnet: links.Magnet, TorrentURL: links.Torrent, StreamURL: links.Stream,
-		Renditions: []api.Rendition{},
-		Mine:       v.Origin == a.cfg.Host && who.Username != "" && (who.Username == v.Uploader || who.MayModerate()),
+		Renditions:  []api.Rendition{},
+		Unreachable: !reachable,
+		Mine:        v.Origin == a.cfg.Host && who.Username != "" && (who.Username == v.Uploader || who.MayModerate()),
 	}
 	for _, r := range v.Renditions {
 		out.Renditions = append(out.Renditions, api.Rendition{

@@ -2,10 +2,12 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"sort"
 	"strconv"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"kinopod/pod/federation"
 	"kinopod/shared/api"
 	"kinopod/shared/network"
 	"kinopod/shared/video"
@@ -36,7 +39,9 @@ func (s *Server) routes() {
 	}
 	s.app.Use("/api", func(*fiber.Ctx) error { return fiber.ErrNotFound })
 	s.routeFiles()
-	s.parts.Mount(s.app)
+	for _, m := range s.parts.Mounts {
+		m.Mount(s.app)
+	}
 	s.app.Use(s.servePage)
 }
 
@@ -103,6 +108,21 @@ func (s *Server) methods() map[string]methods {
 				return done(c, a.RemoveVideo(c.UserContext(), id))
 			}),
 		},
+		api.PathFriends: {
+			http.MethodGet: func(c *fiber.Ctx) error {
+				c.Set(fiber.HeaderAccessControlAllowOrigin, "*")
+				return answer(c)(a.Friends(c.UserContext()))
+			},
+			http.MethodPost: func(c *fiber.Ctx) error {
+				in, err := decode[api.PodsToJoin](c)
+				if err != nil {
+					return err
+				}
+				return done(c, a.JoinPods(c.UserContext(), in))
+			},
+		},
+		api.PathFriends + "/:host":       {http.MethodDelete: ofPod(a.LeavePod)},
+		api.PathFriends + "/:host/block": {http.MethodPut: ofPod(a.BlockPod), http.MethodDelete: ofPod(a.UnblockPod)},
 		api.PathVideos + "/:id/thumbnail": {http.MethodPut: s.ofVideo(func(c *fiber.Ctx, id video.ID) error {
 			return done(c, a.SetThumbnail(c.UserContext(), id, c.Body()))
 		})},
@@ -150,6 +170,23 @@ func (s *Server) ofVideo(next func(*fiber.Ctx, video.ID) error) fiber.Handler {
 		return next(c, id)
 	}
 }
+
+// ofPod reads the host in the path.
+func ofPod(f func(context.Context, network.Host) error) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		name, err := url.PathUnescape(c.Params("host"))
+		if err != nil {
+			return errNoHost
+		}
+		h, err := network.ParseHost(name)
+		if err != nil {
+			return errNoHost
+		}
+		return done(c, f(c.UserContext(), h))
+	}
+}
+
+var errNoHost = &api.Error{Code: api.CodeInvalid, Message: "This is not the host of a pod: host or host:port, without a scheme."}
 
 var errNoVideo = &api.Error{Code: api.CodeNotFound, Message: "There is no such video."}
 
@@ -218,8 +255,11 @@ func boundBody(c *fiber.Ctx) error {
 		return c.Next()
 	}
 	limit := api.MaxBody
-	if strings.HasSuffix(c.Path(), "/thumbnail") {
+	switch {
+	case strings.HasSuffix(c.Path(), "/thumbnail"):
 		limit = api.MaxThumbnail
+	case strings.HasPrefix(c.Path(), "/federation/"):
+		limit = federation.MaxMessage
 	}
 	if err := c.Context().Conn().SetReadDeadline(time.Now().Add(bodyTimeout)); err != nil {
 		return err

@@ -48,6 +48,9 @@ type Config struct {
 	Log     *slog.Logger
 }
 
+// Mounter is a door of its own on the same address.
+type Mounter interface{ Mount(app *fiber.App) }
+
 // Parts are what the door opens to.
 type Parts struct {
 	Accounts  Accounts
@@ -60,10 +63,12 @@ type Parts struct {
 	// Pages makes the handler of everything else. It is given how to ask the pod
 	// for the caller of a request.
 	Pages func(methods func(*http.Request) api.Methods) (http.Handler, error)
-	// Mount adds the tracker's routes.
-	Mount func(*fiber.App)
+	// Mounts add the routes of other doors.
+	Mounts []Mounter
 	// Ready says whether the pod can serve, for /readyz.
 	Ready func(context.Context) error
+	// Friends are the other pods.
+	Friends Friends
 	// Metrics are what other parts count.
 	Metrics []Metric
 }

@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gofiber/fiber/v2"
 	"go.uber.org/goleak"
 
 	"kinopod/pod/accounts"
@@ -135,7 +134,7 @@ func newDoor(t testing.TB, change func(*config.Config)) *door {
 		change(&cfg)
 	}
 	d.Server, err = New(Config{Config: cfg, Host: "pod.example", Version: "1", Log: testLog(t)}, Parts{
-		Accounts: d, Catalog: d, Files: files{film, path}, Mount: func(*fiber.App) {},
+		Accounts: d, Catalog: d, Files: files{film, path},
 		Uploads: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { d.tus(w, r) }),
 		Ready:   func(context.Context) error { return nil },
 		Pages: func(methods func(*http.Request) api.Methods) (http.Handler, error) {

@@ -24,9 +24,6 @@ const (
 	maxName      = 60       // runes
 )
 
-// pathFriends is where a pod tells whom it calls its friends.
-const pathFriends = "/api/v1/friends"
-
 // Card gets who a pod says it is. The card is of at.Host, and has a key; its texts are
 // short lines. secure says whether it came by https.
 func (c *Client) Card(ctx context.Context, at Target) (card federation.Card, secure bool, err error) {
@@ -61,13 +58,13 @@ func parseCard(b []byte, h network.Host) (federation.Card, error) {
 // Friends gets the hosts that a pod calls its friends, at most 10,000 of them. What is
 // not a host is left out.
 func (c *Client) Friends(ctx context.Context, at Target) ([]network.Host, error) {
-	a, err := c.do(ctx, at, request{method: http.MethodGet, path: pathFriends, most: maxFriends})
+	a, err := c.do(ctx, at, request{method: http.MethodGet, path: api.PathFriends, most: maxFriends})
 	if err != nil {
 		return nil, err
 	}
 	hosts, err := parseFriends(a.body)
 	if err != nil {
-		return nil, &failure{at.Host, pathFriends, err}
+		return nil, &failure{at.Host, api.PathFriends, err}
 	}
 	return hosts, nil
 }

@@ -121,7 +121,7 @@ func in(refs []ref, r ref) bool {
 }
 
 // Drop implements catalog.Store.
-func (db *DB) Drop(ctx context.Context, origin network.Host, id video.ID) error {
+func (db *DB) Drop(ctx context.Context, origin network.Host, id video.ID, final bool) error {
 	tried := false
 	return db.transact(ctx, "drop friend's video", func(t *tx) error {
 		old, err := db.find(ctx, refOfID(id))
@@ -138,7 +138,9 @@ func (db *DB) Drop(ctx context.Context, origin network.Host, id video.ID) error 
 		if err := db.takeOut(ctx, t, old, foreign(refsOf(&old.Video))); err != nil {
 			return err
 		}
-		remember(t, id)
+		if final {
+			remember(t, id)
+		}
 		return nil
 	})
 }

@@ -68,7 +68,7 @@ func keyUnusedFiles() string { return "unused:files" }
 func keyUnusedThumbnails() string { return "unused:thumbs" }
 
 // keyLog is a stream: "v" is the ID (16 bytes) of a video of this pod of which something
-// is to be told to friends. What it is stands in the catalogue.
+// is to be told to friends, or empty: that makes a first position.
 func keyLog() string { return "fed:log" }
 
 // keyFriends is a hash: host -> JSON of friends.Friend.

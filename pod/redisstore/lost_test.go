@@ -158,7 +158,7 @@ func TestAnswerIsLost(t *testing.T) {
 			}
 			return err
 		}},
-		{"Drop", func() error { return db.Drop(ctx, friends.Origin, friends.ID) }},
+		{"Drop", func() error { return db.Drop(ctx, friends.Origin, friends.ID, true) }},
 		{"CreateUser", func() error { return db.CreateUser(ctx, u, invite) }},
 		{"CreateSession", func() error { return db.CreateSession(ctx, session, "old") }},
 		{"SetPassword", func() error { return db.SetPassword(ctx, "anna", "old", "new", session.ID) }},

@@ -46,6 +46,18 @@ type Methods interface {
 
 	// Uploads lists the caller's unfinished uploads, the newest first.
 	Uploads(ctx context.Context) ([]Upload, error)
+
+	// Friends lists this pod's friends, by host; for administrators also the pods that
+	// are none, or not yet.
+	Friends(ctx context.Context) (FriendList, error)
+	// JoinPods asks pods, and the network they are of, for friendship (administrators).
+	JoinPods(ctx context.Context, in PodsToJoin) error
+	// LeavePod ends a friendship (administrators).
+	LeavePod(ctx context.Context, h network.Host) error
+	// BlockPod keeps a pod out (administrators).
+	BlockPod(ctx context.Context, h network.Host) error
+	// UnblockPod lets a pod come back (administrators).
+	UnblockPod(ctx context.Context, h network.Host) error
 }
 
 // Pod is what a pod says of itself.
@@ -168,6 +180,9 @@ type Video struct {
 	StreamURL    string       `json:"streamUrl"` // of the first rendition
 	Renditions   []Rendition  `json:"renditions"`
 	Mine         bool         `json:"mine"` // the caller may change and remove it
+	// Unreachable says that the origin could not be reached lately: the video plays where
+	// viewers have it.
+	Unreachable bool `json:"unreachable,omitempty"`
 }
 
 // Rendition is one file of a video.
@@ -199,6 +214,31 @@ type Upload struct {
 	Tags        []string  `json:"tags"`
 	Created     time.Time `json:"createdAt"`
 	Expires     time.Time `json:"expiresAt"`
+}
+
+// FriendList is who a pod's friends are.
+type FriendList struct {
+	Host    network.Host `json:"host"` // this pod
+	Friends []Friend     `json:"friends"`
+}
+
+// Friend is another pod as this one knows it.
+type Friend struct {
+	Host         network.Host  `json:"host"`
+	State        network.State `json:"state"`
+	Name         string        `json:"name"`
+	Score        network.Score `json:"score"`
+	Reachable    bool          `json:"reachable"`
+	Since        time.Time     `json:"since"`                 // of the state
+	Videos       int           `json:"videos"`                // of it that are listed here
+	LastDelivery time.Time     `json:"lastDelivery,omitzero"` // that succeeded
+	Behind       int           `json:"behind"`                // changes of ours that it does not know yet
+	Problem      string        `json:"problem,omitempty"`     // of the last delivery; for administrators
+}
+
+// PodsToJoin are pods to make friends with.
+type PodsToJoin struct {
+	Hosts []network.Host `json:"hosts"`
 }
 
 // Keys of Upload-Metadata (tus): filename, filetype; name, description, tags

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 
+	"kinopod/shared/network"
 	"kinopod/shared/video"
 )
 
@@ -156,4 +157,29 @@ func (c *Client) RemoveVideo(ctx context.Context, id video.ID) error {
 // Uploads implements Methods.
 func (c *Client) Uploads(ctx context.Context) ([]Upload, error) {
 	return get[[]Upload](ctx, c, PathUploads)
+}
+
+// Friends implements Methods.
+func (c *Client) Friends(ctx context.Context) (FriendList, error) {
+	return get[FriendList](ctx, c, PathFriends)
+}
+
+// JoinPods implements Methods.
+func (c *Client) JoinPods(ctx context.Context, in PodsToJoin) error {
+	return c.do(ctx, http.MethodPost, PathFriends, in, nil)
+}
+
+// LeavePod implements Methods.
+func (c *Client) LeavePod(ctx context.Context, h network.Host) error {
+	return c.do(ctx, http.MethodDelete, FriendPath(h), nil, nil)
+}
+
+// BlockPod implements Methods.
+func (c *Client) BlockPod(ctx context.Context, h network.Host) error {
+	return c.do(ctx, http.MethodPut, BlockPath(h), nil, nil)
+}
+
+// UnblockPod implements Methods.
+func (c *Client) UnblockPod(ctx context.Context, h network.Host) error {
+	return c.do(ctx, http.MethodDelete, BlockPath(h), nil, nil)
 }

@@ -19,6 +19,7 @@ const (
 	PathInvites  = "/api/v1/invites"
 	PathVideos   = "/api/v1/videos"
 	PathUploads  = "/api/v1/uploads"
+	PathFriends  = "/api/v1/friends"
 
 	PathStream        = "/stream"
 	PathTorrents      = "/videos"
@@ -38,6 +39,12 @@ func VideoThumbnailPath(id video.ID) string { return VideoPath(id) + "/thumbnail
 
 // SessionPath is /api/v1/sessions/{id}.
 func SessionPath(id string) string { return PathSessions + "/" + url.PathEscape(id) }
+
+// FriendPath is /api/v1/friends/{host}.
+func FriendPath(h network.Host) string { return PathFriends + "/" + url.PathEscape(string(h)) }
+
+// BlockPath is where a pod is blocked, and let in again.
+func BlockPath(h network.Host) string { return FriendPath(h) + "/block" }
 
 // UploadPath is /api/v1/uploads/{id}.
 func UploadPath(id video.ID) string { return PathUploads + "/" + id.String() }

@@ -40,8 +40,10 @@ func Quorum(us Host, lists map[Host][]Host) []Host {
 		if asked == us {
 			continue
 		}
-		for i, h := range list {
-			if !slices.Contains(list[:i], h) { // who stands there twice has one vote
+		seen := map[Host]bool{} // who stands there twice has one vote
+		for _, h := range list {
+			if !seen[h] {
+				seen[h] = true
 				votes[h]++
 			}
 		}

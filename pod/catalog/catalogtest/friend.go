@@ -118,16 +118,22 @@ func testTakeInARace(t testing.TB, s catalog.Store) {
 func testDrop(t testing.TB, s catalog.Store) {
 	v := friendVideo(1)
 	mustTake(t, s, v, true)
-	wantErr(t, "by another", s.Drop(t.Context(), "other.example", v.ID), catalog.ErrNotFound)
+	wantErr(t, "by another", s.Drop(t.Context(), "other.example", v.ID, true), catalog.ErrNotFound)
 	wantVideo(t, s, v)
-	if err := s.Drop(t.Context(), theirs, v.ID); err != nil {
+	if err := s.Drop(t.Context(), theirs, v.ID, true); err != nil {
 		t.Fatal(err)
 	}
-	wantErr(t, "again", s.Drop(t.Context(), theirs, v.ID), catalog.ErrNotFound)
+	wantErr(t, "again", s.Drop(t.Context(), theirs, v.ID, true), catalog.ErrNotFound)
 	if ids := list(t, s, catalog.Listing{Limit: 10}); len(ids) != 0 {
 		t.Errorf("%v is still listed", ids)
 	}
 	wantLists(t, s, nil, []string{v.Thumbnail})
+	again := friendVideo(2) // gone, and perhaps not for good
+	mustTake(t, s, again, true)
+	if err := s.Drop(t.Context(), theirs, again.ID, false); err != nil {
+		t.Fatal(err)
+	}
+	mustTake(t, s, again, true)
 	_, err := s.Take(t.Context(), v)
 	wantErr(t, "a page that was read before", err, catalog.ErrWithdrawn)
 }
@@ -204,7 +210,7 @@ func testFriendsDoNotTouchOurFiles(t testing.TB, s catalog.Store) {
 	if got, err := s.ByInfoHash(t.Context(), ours.Origin, ours.Renditions[0].InfoHash); err != nil || got.ID != ours.ID {
 		t.Errorf("%v, %v", got.ID, err)
 	}
-	if err := s.Drop(t.Context(), theirs, liar.ID); err != nil {
+	if err := s.Drop(t.Context(), theirs, liar.ID, true); err != nil {
 		t.Fatal(err)
 	}
 	wantLists(t, s, nil, []string{liar.Thumbnail})

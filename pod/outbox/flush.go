@@ -1,0 +1,213 @@
+package outbox
+
+import (
+	"context"
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"kinopod/pod/catalog"
+	"kinopod/pod/federation"
+	"kinopod/pod/friends"
+	"kinopod/shared/network"
+	"kinopod/shared/video"
+)
+
+const (
+	// changesAtOnce is how many changes are read for a batch.
+	changesAtOnce = 300
+	// batchBytes bounds a batch, within federation.MaxBody.
+	batchBytes = 200 << 10
+	// sendTime bounds one message and its answer.
+	sendTime = 30 * time.Second
+)
+
+// flush sends what a friend does not know yet.
+func (o *Outbox) flush(ctx context.Context, h network.Host) error {
+	woken := o.takeWake(h)
+	for {
+		f, ok, err := o.parts.Friends.Get(ctx, h)
+		if err != nil {
+			return err
+		}
+		if !ok || f.State != network.Friend {
+			return nil
+		}
+		if _, speaks := federation.Speaks.Common(f.Protocol, time.Now().Unix()); !speaks {
+			return nil // dormant: what waits for it is sent when it has upgraded
+		}
+		batch, cursor, err := o.batch(ctx, f)
+		if err != nil {
+			return err
+		}
+		if cursor == f.Cursor && !woken {
+			return nil
+		}
+		woken = false
+		if err := o.deliver(ctx, f, batch); err != nil {
+			return o.failed(ctx, f, err)
+		}
+		if err := o.parts.Friends.Delivered(ctx, h, cursor, len(batch.Events) > 0); err != nil {
+			return err
+		}
+		if !f.Reachable() {
+			o.cfg.Log.Info("a friend is reached again", "friend", h)
+		}
+	}
+}
+
+// batch is what to send to f next, and where in the log it is then.
+func (o *Outbox) batch(ctx context.Context, f friends.Friend) (b federation.Batch, cursor string, err error) {
+	changes, lost, err := o.parts.Log.Changes(ctx, f.Cursor, changesAtOnce)
+	if err != nil {
+		return b, "", err
+	}
+	if lost { // it was away for longer than the log goes back
+		cursor, err := o.parts.Log.LastChange(ctx)
+		return federation.Batch{Compare: true}, cursor, err
+	}
+	ids := make([]video.ID, 0, len(changes))
+	for _, c := range changes {
+		ids = append(ids, c.ID)
+	}
+	videos, err := o.parts.Log.Versions(ctx, ids)
+	if err != nil {
+		return b, "", err
+	}
+	return compose(f.Cursor, changes, videos)
+}
+
+// compose makes events of changes, one for each video, until a batch is full.
+func compose(cursor string, changes []catalog.Change, videos []video.Video) (federation.Batch, string, error) {
+	b := federation.Batch{Events: []federation.Event{}}
+	now := map[video.ID]video.Video{}
+	for _, v := range videos {
+		now[v.ID] = v
+	}
+	told := map[video.ID]bool{}
+	for size := 0; len(changes) > 0; changes = changes[1:] {
+		c := changes[0]
+		if !c.ID.IsZero() && !told[c.ID] {
+			e := federation.Event{Kind: federation.VideoRemove, ID: &c.ID}
+			if v, ok := now[c.ID]; ok {
+				wire := federation.VideoOf(v)
+				e = federation.Event{Kind: federation.VideoPut, Video: &wire}
+			}
+			text, err := json.Marshal(e)
+			if err != nil {
+				return b, "", err
+			}
+			if size += len(text); size > batchBytes && len(b.Events) > 0 {
+				break
+			}
+			told[c.ID] = true
+			b.Events = append(b.Events, e)
+		}
+		cursor = c.Position
+	}
+	return b, cursor, nil
+}
+
+// errUnknown is a message that was not taken: the friend may have forgotten us.
+var errUnknown = errors.New("it does not take our messages")
+
+// deliver sends a batch.
+func (o *Outbox) deliver(ctx context.Context, f friends.Friend, b federation.Batch) error {
+	_, err := o.ask(ctx, f, federation.PathEvents, b)
+	return err
+}
+
+// ask sends a sealed message and opens the answer, nil where there is none.
+func (o *Outbox) ask(ctx context.Context, f friends.Friend, path string, body any) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, sendTime)
+	defer cancel()
+	key, err := keyOf(f)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	version, _ := federation.Speaks.Common(f.Protocol, time.Now().Unix())
+	h := federation.Header{From: o.cfg.Host, To: f.Host, Path: path, Version: version, Time: time.Now().UnixMilli(), ID: federation.NewMessageID()}
+	message, err := federation.Seal(h, o.cfg.Key, key, plain)
+	if err != nil {
+		return nil, err
+	}
+	answer, unknown, err := o.parts.Caller.Send(ctx, f.Host, f.Secure, path, message)
+	if unknown {
+		return nil, errUnknown
+	}
+	if err != nil || len(answer) == 0 {
+		return nil, err
+	}
+	return o.opener.OpenAnswer(answer, h, key)
+}
+
+func keyOf(f friends.Friend) (*rsa.PublicKey, error) {
+	var k federation.Key
+	if err := json.Unmarshal([]byte(f.Key), &k); err != nil || k.PublicKey == nil {
+		return nil, fmt.Errorf("the key of %s cannot be read: %w", f.Host, err)
+	}
+	return k.PublicKey, nil
+}
+
+// failed notes an attempt that failed, and says when to try again.
+func (o *Outbox) failed(ctx context.Context, f friends.Friend, cause error) error {
+	if ctx.Err() != nil { // our own end is not the friend's fault
+		return &again{o.cfg.Retry(1), cause}
+	}
+	if errors.Is(cause, errUnknown) {
+		// One that lost its memory takes us for a friend again; one that left says so.
+		refused, err := o.parts.Caller.Hello(ctx, f.Host, f.Secure, o.cfg.Host)
+		if refused {
+			o.cfg.Log.Info("a friend left", "friend", f.Host)
+			return o.Gone(ctx, f.Host, false)
+		}
+		if err == nil {
+			return &again{o.cfg.Retry(1), cause}
+		}
+	}
+	now, revoked, err := o.parts.Friends.Failed(ctx, f.Host, brief(cause))
+	switch {
+	case err != nil:
+		return err
+	case revoked:
+		o.cfg.Log.Warn("a friend is revoked: its score came to 0", "friend", f.Host)
+		return o.parts.Catalog.ForgetAll(ctx, f.Host)
+	case now.State != network.Friend:
+		return nil
+	}
+	if f.Reachable() {
+		o.cfg.Log.Info("a friend cannot be reached", "friend", f.Host, "err", cause)
+	}
+	return &again{o.wait(now.Attempts), cause}
+}
+
+// wait is how long to wait after so many attempts of a delivery.
+func (o *Outbox) wait(attempts int) time.Duration {
+	if n := attempts % friends.Tries; n > 0 {
+		return o.cfg.Retry(n)
+	}
+	return 0 // it failed for good, and starts over
+}
+
+// brief is what an operator reads of an error.
+func brief(err error) string {
+	text := err.Error()
+	if len(text) > 300 {
+		text = text[:300]
+	}
+	return text
+}
+
+// Gone ends a friendship here, and with it go the videos.
+func (o *Outbox) Gone(ctx context.Context, h network.Host, byUs bool) error {
+	if _, err := o.parts.Friends.Leave(ctx, h, byUs); err != nil {
+		return err
+	}
+	return o.parts.Catalog.ForgetAll(ctx, h)
+}

@@ -1,0 +1,157 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"kinopod/pod/federation"
+	"kinopod/pod/friends"
+	"kinopod/shared/api"
+	"kinopod/shared/network"
+)
+
+// joinNetwork makes friends with the network that the hosts of the configuration are
+// of: everybody asked, and everybody in at least half of their lists.
+func (o *Outbox) joinNetwork(ctx context.Context) {
+	if len(o.cfg.Join) > 0 {
+		if err := o.Join(ctx, o.cfg.Join, false); err != nil {
+			o.cfg.Log.Warn("not all pods of the configuration can be friends", "err", err)
+		}
+	}
+}
+
+// Join asks hosts, and the network they are of, for friendship. It returns when their
+// lists are here or cannot be had; the rest goes on by itself, for as long as it takes.
+// insist is an operator's word, see friends.List.Ask.
+func (o *Outbox) Join(ctx context.Context, hosts []network.Host, insist bool) error {
+	lists := o.lists(ctx, hosts)
+	chosen := network.Quorum(o.cfg.Host, lists)
+	for _, h := range hosts { // who did not answer is retried
+		if _, answered := lists[h]; !answered && h != o.cfg.Host {
+			chosen = append(chosen, h)
+		}
+	}
+	var failed error
+	for _, h := range chosen {
+		if _, err := o.parts.Friends.Ask(ctx, h, insist); err != nil {
+			if failed == nil {
+				failed = err
+			}
+			continue
+		}
+		o.atOnce(ctx, taskJoin, h)
+	}
+	return failed
+}
+
+// lists asks hosts for their friends, at the same time.
+func (o *Outbox) lists(ctx context.Context, hosts []network.Host) map[network.Host][]network.Host {
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	out := map[network.Host][]network.Host{}
+	for _, h := range hosts {
+		if h == o.cfg.Host {
+			continue
+		}
+		all.Go(func() {
+			f, _, _ := o.parts.Friends.Get(ctx, h)
+			list, err := o.parts.Caller.Friends(ctx, h, f.Secure)
+			if err != nil {
+				o.cfg.Log.Info("a pod does not say who its friends are; it is tried again", "friend", h, "err", err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			out[h] = list
+		})
+	}
+	all.Wait()
+	return out
+}
+
+// joinEvery is how often a pod is asked that does not answer, or does not want.
+const joinEvery = 15 * time.Second
+
+// join presents us to a pod that we asked to be a friend.
+func (o *Outbox) join(ctx context.Context, h network.Host) error {
+	f, ok, err := o.parts.Friends.Get(ctx, h)
+	if err != nil || !ok || f.State != network.Asked {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendTime)
+	defer cancel()
+	card, err := o.Look(ctx, h, f.Secure)
+	if err != nil {
+		return &again{joinEvery, err}
+	}
+	refused, err := o.parts.Caller.Hello(ctx, h, f.Secure || card.Secure, o.cfg.Host)
+	if refused {
+		return &again{10 * joinEvery, err}
+	}
+	if err != nil {
+		return &again{joinEvery, err}
+	}
+	return o.Meet(ctx, h, card)
+}
+
+// Look calls a pod and says who it is.
+func (o *Outbox) Look(ctx context.Context, h network.Host, secure bool) (friends.Card, error) {
+	card, by, err := o.parts.Caller.Card(ctx, h, secure)
+	if err != nil {
+		return friends.Card{}, err
+	}
+	if _, ok := federation.Speaks.Common(card.Protocol, time.Now().Unix()); !ok {
+		return friends.Card{}, &api.Error{Code: api.CodeConflict, Message: fmt.Sprintf("%s speaks no version of the protocol that this pod speaks.", h)}
+	}
+	key, err := json.Marshal(card.Key)
+	if err != nil {
+		return friends.Card{}, err
+	}
+	return friends.Card{Name: card.Name, Key: string(key), Secure: by, Protocol: card.Protocol}, nil
+}
+
+// Meet makes a friend of a pod that proved who it is, and asks for its videos.
+func (o *Outbox) Meet(ctx context.Context, h network.Host, card friends.Card) error {
+	cursor, err := o.parts.Log.LastChange(ctx)
+	if err != nil {
+		return err
+	}
+	fresh, err := o.parts.Friends.Meet(ctx, h, card, cursor)
+	if err != nil {
+		return err
+	}
+	if fresh {
+		o.cfg.Log.Info("a new friend", "friend", h)
+		o.atOnce(ctx, taskRepair, h)
+	}
+	return nil
+}
+
+// Leave ends a friendship, by our word, and tells the other side; where it cannot be
+// reached it will see that we do not answer.
+func (o *Outbox) Leave(ctx context.Context, h network.Host) error {
+	f, ok, err := o.parts.Friends.Get(ctx, h)
+	if err != nil {
+		return err
+	}
+	if !ok || f.State != network.Friend && f.State != network.Asked {
+		return &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("%s is no friend.", h)}
+	}
+	if f.State == network.Friend {
+		if err := o.deliver(ctx, f, federation.Batch{Events: []federation.Event{{Kind: federation.PodLeave}}}); err != nil {
+			o.cfg.Log.Info("a friend that we leave could not be told", "friend", h, "err", err)
+		}
+	}
+	return o.Gone(ctx, h, true)
+}
+
+// Block keeps a pod out, and its videos.
+func (o *Outbox) Block(ctx context.Context, h network.Host) error {
+	if err := o.parts.Friends.Block(ctx, h); err != nil {
+		return err
+	}
+	return o.parts.Catalog.ForgetAll(ctx, h)
+}

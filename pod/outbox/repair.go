@@ -1,0 +1,179 @@
+package outbox
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"kinopod/pod/catalog"
+	"kinopod/pod/federation"
+	"kinopod/pod/friends"
+	"kinopod/shared/network"
+	"kinopod/shared/video"
+)
+
+// repair makes what we have of a friend's videos what the friend has. Errors do not
+// count against it: deliveries do.
+func (o *Outbox) repair(ctx context.Context, h network.Host) error {
+	f, ok, err := o.parts.Friends.Get(ctx, h)
+	if err != nil || !ok || f.State != network.Friend {
+		return err
+	}
+	if _, speaks := federation.Speaks.Common(f.Protocol, time.Now().Unix()); !speaks {
+		return nil
+	}
+	started := time.Now()
+	taken, gone, err := o.compare(ctx, f)
+	if err != nil {
+		if f.Reachable() {
+			o.cfg.Log.Info("a friend's videos could not be compared; it is tried again", "friend", h, "err", err)
+		}
+		return &again{min(o.cfg.Repair, time.Minute), err}
+	}
+	if taken+gone > 0 {
+		o.cfg.Log.Info("a friend's videos were compared", "friend", h, "taken", taken, "gone", gone, "took", time.Since(started).Round(time.Millisecond))
+	}
+	return o.parts.Friends.Repaired(ctx, h)
+}
+
+func (o *Outbox) compare(ctx context.Context, f friends.Friend) (taken, gone int, err error) {
+	answer, err := o.ask(ctx, f, federation.PathDigest, struct{}{})
+	if err != nil {
+		return 0, 0, err
+	}
+	theirs, err := federation.ParseDigest(answer)
+	if err != nil {
+		return 0, 0, err
+	}
+	var ours federation.Hashes
+	have := map[video.ID]int64{}
+	err = o.parts.Catalog.Marks(ctx, f.Host, func(marks []catalog.Mark) error {
+		for _, m := range marks {
+			if _, twice := have[m.ID]; !twice {
+				have[m.ID] = m.Revision
+				ours.Add(m.ID, m.Revision)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, 0, err
+	}
+	for first := 0; first < federation.Buckets; first++ {
+		if ours[first] == theirs.Hashes[first] {
+			continue
+		}
+		last := first
+		for last+1 < federation.Buckets && ours[last+1] != theirs.Hashes[last+1] {
+			last++
+		}
+		t, g, err := o.fetch(ctx, f, first, last, have)
+		taken, gone = taken+t, gone+g
+		if err != nil {
+			return taken, gone, err
+		}
+		first = last
+	}
+	return taken, gone, nil
+}
+
+// fetch takes all that a friend has in some buckets, and forgets what it has not.
+func (o *Outbox) fetch(ctx context.Context, f friends.Friend, first, last int, have map[video.ID]int64) (taken, gone int, err error) {
+	var after, end video.ID
+	if first > 0 {
+		after = lastOf(first - 1)
+	}
+	end = lastOf(last)
+	for more := true; more; {
+		answer, err := o.ask(ctx, f, federation.PathVideos, federation.PageRequest{After: after, Last: end})
+		if err != nil {
+			return taken, gone, err
+		}
+		page, err := federation.ParsePage(answer)
+		if err != nil {
+			return taken, gone, err
+		}
+		until := end
+		if more = page.More; more {
+			until = page.Videos[len(page.Videos)-1].ID
+			if bytes.Compare(until[:], after[:]) <= 0 {
+				return taken, gone, errors.New("the pages do not go on")
+			}
+		}
+		n, err := o.takePage(ctx, f.Host, page)
+		if taken += n; err != nil {
+			return taken, gone, err
+		}
+		n, err = o.forget(ctx, f.Host, page, after, until, have)
+		if gone += n; err != nil {
+			return taken, gone, err
+		}
+		after = until
+	}
+	return taken, gone, nil
+}
+
+// lastOf is the greatest id of a bucket.
+func lastOf(bucket int) (id video.ID) {
+	for i := range id {
+		id[i] = 0xff
+	}
+	id[0] = byte(bucket)
+	return id
+}
+
+func (o *Outbox) takePage(ctx context.Context, origin network.Host, page federation.Page) (taken int, err error) {
+	for _, v := range page.Videos {
+		changed, err := o.Take(ctx, origin, v)
+		if err != nil {
+			return taken, err
+		}
+		if changed {
+			taken++
+		}
+	}
+	return taken, nil
+}
+
+// Take lists a video that origin told of. What no catalogue can have is passed over.
+func (o *Outbox) Take(ctx context.Context, origin network.Host, wire federation.Video) (changed bool, err error) {
+	v, err := wire.From(origin)
+	if errors.Is(err, video.ErrInvalid) {
+		o.cfg.Log.Warn("a friend told of a video that is none", "friend", origin, "err", err)
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	changed, err = o.parts.Catalog.Take(ctx, v)
+	switch {
+	case errors.Is(err, catalog.ErrForeign), errors.Is(err, catalog.ErrWithdrawn), errors.Is(err, catalog.ErrFull):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("take video of %s: %w", origin, err)
+	}
+	if changed {
+		o.wantPicture(origin, v.Thumbnail)
+	}
+	return changed, nil
+}
+
+// forget drops what we have between two ids and a page does not name.
+func (o *Outbox) forget(ctx context.Context, origin network.Host, page federation.Page, after, until video.ID, have map[video.ID]int64) (gone int, err error) {
+	named := map[video.ID]bool{}
+	for _, v := range page.Videos {
+		named[v.ID] = true
+	}
+	for id, revision := range have {
+		if named[id] || revision > page.AsOf || bytes.Compare(id[:], after[:]) <= 0 || bytes.Compare(id[:], until[:]) > 0 {
+			continue
+		}
+		if err := o.parts.Catalog.Forget(ctx, origin, id); err != nil && !errors.Is(err, catalog.ErrNotFound) {
+			return gone, err
+		}
+		gone++
+	}
+	return gone, nil
+}
