@@ -22,6 +22,7 @@ import (
 	"kinopod/shared/magnet"
 	"kinopod/shared/network"
 	"kinopod/shared/torrent"
+	"kinopod/shared/video"
 )
 
 // seederFiles are the seeder's files.
@@ -110,6 +111,11 @@ func (c caller) Send(ctx context.Context, h network.Host, secure bool, path stri
 // Thumbnail implements outbox.Caller.
 func (c caller) Thumbnail(ctx context.Context, h network.Host, secure bool, hash string) ([]byte, error) {
 	return c.Client.Thumbnail(ctx, podclient.Target{Host: h, Secure: secure}, hash)
+}
+
+// Torrent implements outbox.Caller.
+func (c caller) Torrent(ctx context.Context, h network.Host, secure bool, id video.ID) ([]byte, error) {
+	return c.Client.Torrent(ctx, podclient.Target{Host: h, Secure: secure}, id)
 }
 
 // others are the other pods as the server shows them.

@@ -199,8 +199,9 @@ func (p *Pod) join(db *redisstore.DB, where string, o Options) error {
 		return err
 	}
 	p.closers = append(p.closers, closer(p.seeder.Close))
+	known := newSwarms(files, videos)
 	track := tracker.New(tracker.Config{
-		Open: cfg.TrackerOpen, Serves: files.Has, PublicAddresses: cfg.PublicAddresses, TrustedProxies: cfg.TrustedProxies,
+		Open: cfg.TrackerOpen, Serves: known.serves, PublicAddresses: cfg.PublicAddresses, TrustedProxies: cfg.TrustedProxies,
 		ConnectionsPerAddress: limits.TrackerConnectionsPerAddress, MessagesPerSecond: limits.TrackerMessagesPerSecond, Log: p.log,
 	}, p.seeder)
 	pub, err := publish.New(publish.Config{
@@ -217,7 +218,9 @@ func (p *Pod) join(db *redisstore.DB, where string, o Options) error {
 	p.server, err = httpapi.New(httpapi.Config{Config: cfg, Host: p.host, STUN: p.stun(), Version: o.Version, Log: p.log}, httpapi.Parts{
 		Accounts: invites{p.accounts, p.baseURL()}, Catalog: videos, Publisher: pub, Files: streamFiles{files},
 		Uploads: uploads(pub.Handler()), Mounts: []httpapi.Mounter{track, in}, Ready: db.Ping,
-		Friends: others{p.friends, p.outbox, videos, db}, Metrics: append(metrics(p.seeder, track), heard(in)...),
+		Friends: others{p.friends, p.outbox, videos, db},
+		Foreign: &foreignFiles{host: p.host, files: files, videos: videos, outbox: p.outbox, swarms: known, failed: map[string]time.Time{}},
+		Metrics: append(metrics(p.seeder, track), heard(in)...),
 		Pages: func(methods func(*http.Request) api.Methods) (http.Handler, error) {
 			return o.Pages(Page{Name: cfg.Name, Base: p.baseURL(), Methods: methods, Log: p.log})
 		},
@@ -231,6 +234,7 @@ func (p *Pod) join(db *redisstore.DB, where string, o Options) error {
 	p.parts = []part{
 		{"publish", pub.Run},
 		{"seeder", p.seeder.Run},
+		{"swarms", known.run},
 		{"tracker", track.Run},
 		{"outbox", p.outbox.Run},
 		{"control", p.serveControl},

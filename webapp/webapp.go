@@ -32,10 +32,18 @@ type Options struct {
 	Log    *slog.Logger
 }
 
-// ContentSecurityPolicy is that of every page: nothing from elsewhere, no script or
-// style in the page itself.
-const ContentSecurityPolicy = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' blob: data:; " +
-	"media-src 'self' blob:; connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+// ContentSecurityPolicy is that of every page: no script or style but in our own files,
+// pictures of this pod only. Films, trackers and web seeds may be those of other pods,
+// by http too where base is http.
+func ContentSecurityPolicy(base string) string {
+	web, sockets := "https:", "wss:"
+	if !strings.HasPrefix(base, "https:") {
+		web, sockets = "https: http:", "wss: ws:"
+	}
+	return "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' blob: data:; " +
+		"media-src 'self' blob: " + web + "; connect-src 'self' " + web + " " + sockets + "; worker-src 'self'; manifest-src 'self'; " +
+		"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+}
 
 // renderTime bounds the rendering of one page.
 const renderTime = 10 * time.Second
@@ -68,6 +76,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "Only GET and HEAD.", http.StatusMethodNotAllowed)
 		return
 	}
+	w.Header().Set("Content-Security-Policy", ContentSecurityPolicy(h.Base)) // workers have that of their file
 	if f, ok := h.files.byPath[r.URL.Path]; ok {
 		f.serve(w, r)
 		return
@@ -99,7 +108,6 @@ func (h *handler) servePage(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "The page could not be rendered.", http.StatusInternalServerError)
 		return
 	}
-	w.Header().Set("Content-Security-Policy", ContentSecurityPolicy)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	send(w, r, max(head.Status, http.StatusOK), body)
 }

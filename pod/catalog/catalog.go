@@ -239,6 +239,12 @@ func (c *Catalog) Count(ctx context.Context, origin network.Host) (int, error) {
 	return c.store.Count(ctx, origin)
 }
 
+// ByThumbnail is a video that has this picture.
+func (c *Catalog) ByThumbnail(ctx context.Context, hash string) (video.Video, error) {
+	v, err := c.store.ByThumbnail(ctx, hash)
+	return v, told(err)
+}
+
 // Unclaimed gives those of some pictures that no video has. One that was put a moment
 // ago may be about to be set.
 func (c *Catalog) Unclaimed(ctx context.Context, hashes []string) ([]string, error) {

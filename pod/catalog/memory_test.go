@@ -276,6 +276,10 @@ func (m *memory) UnusedThumbnails(context.Context) ([]string, error) {
 	return slices.Clone(m.thumbs), nil
 }
 
+func (m *memory) ByThumbnail(_ context.Context, hash string) (video.Video, error) {
+	return m.one(func(e entry) bool { return e.Thumbnail == hash })
+}
+
 func (m *memory) Unclaimed(_ context.Context, hashes []string) (out []string, _ error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -58,6 +58,8 @@ type Store interface {
 	// UnusedThumbnails lists the thumbnails to delete, the longest waiting first.
 	UnusedThumbnails(ctx context.Context) ([]string, error)
 	ThumbnailDeleted(ctx context.Context, hash string) error
+	// ByThumbnail gives a video that has this thumbnail, or ErrNotFound.
+	ByThumbnail(ctx context.Context, hash string) (video.Video, error)
 	// Unclaimed gives those of some thumbnails that no video has.
 	Unclaimed(ctx context.Context, hashes []string) ([]string, error)
 }

@@ -6,6 +6,7 @@
 //	videos/<2 hex>/<info hash>/data     the file, as it is served
 //	videos/<2 hex>/<info hash>/info     the bencoded info dictionary
 //	thumbnails/<2 hex>/<sha256>.webp    a picture of one video
+//	torrents/<2 hex>/<info hash>        the info dictionary of a friend's video
 //	uploads/<video id>/...              an upload under way, see publish
 //	trash/                              what is being deleted
 //
@@ -25,6 +26,7 @@ import (
 const (
 	videosDir     = "videos"
 	thumbnailsDir = "thumbnails"
+	torrentsDir   = "torrents"
 	uploadsDir    = "uploads"
 	trashDir      = "trash"
 )
@@ -43,7 +45,7 @@ func Open(dir string) (*Store, error) {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	s := &Store{dir: abs}
-	for _, sub := range []string{videosDir, thumbnailsDir, uploadsDir, trashDir} {
+	for _, sub := range []string{videosDir, thumbnailsDir, torrentsDir, uploadsDir, trashDir} {
 		if err := os.MkdirAll(filepath.Join(abs, sub), 0o700); err != nil {
 			return nil, fmt.Errorf("make data directory: %w", err)
 		}

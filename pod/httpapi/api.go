@@ -29,6 +29,7 @@ type Accounts interface {
 // Catalog is the index of videos; *catalog.Catalog.
 type Catalog interface {
 	Get(ctx context.Context, id video.ID) (video.Video, error)
+	ByInfoHash(ctx context.Context, h magnet.InfoHash) (video.Video, error)
 	Newest(ctx context.Context, q api.VideosQuery) ([]video.Video, string, error)
 	Edit(ctx context.Context, who catalog.Editor, id video.ID, in api.VideoEdit) (video.Video, error)
 }
@@ -43,6 +44,13 @@ type Friends interface {
 	Leave(ctx context.Context, h network.Host) error
 	Block(ctx context.Context, h network.Host) error
 	Unblock(ctx context.Context, h network.Host) error
+}
+
+// Foreign is what this pod has, or gets, of friends' videos.
+type Foreign interface {
+	// Picture has a thumbnail here, if it can be had.
+	Picture(ctx context.Context, hash string) error
+	Torrent(ctx context.Context, v video.Video) (*torrent.Torrent, error)
 }
 
 // Publisher turns uploads into videos and back. Errors have api.CodeNotFound for

@@ -84,13 +84,10 @@ func TestSecurityHeaders(t *testing.T) {
 	for _, path := range []string{"/", "/api/v1/pod", "/api/v1/nothing", d.streamPath()} {
 		res, _ := d.ask(t, "GET", path, "")
 		csp := res.Header.Get("Content-Security-Policy")
-		for _, want := range []string{"script-src 'self' 'wasm-unsafe-eval';", "worker-src 'self'", "frame-ancestors 'none'", "wss:"} {
+		for _, want := range []string{"default-src 'none';", "frame-ancestors 'none'"} {
 			if !strings.Contains(csp, want) {
 				t.Errorf("%s: %q is not in the policy %q", path, want, csp)
 			}
-		}
-		if strings.Contains(strings.SplitAfter(csp, "script-src")[1][:40], "unsafe-inline") {
-			t.Errorf("%s: inline scripts are allowed", path)
 		}
 		if res.Header.Get("X-Content-Type-Options") != "nosniff" || res.Header.Get("Referrer-Policy") == "" {
 			t.Errorf("%s: %v", path, res.Header)

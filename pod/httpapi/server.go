@@ -67,8 +67,9 @@ type Parts struct {
 	Mounts []Mounter
 	// Ready says whether the pod can serve, for /readyz.
 	Ready func(context.Context) error
-	// Friends are the other pods.
+	// Friends are the other pods, Foreign what is here of their videos.
 	Friends Friends
+	Foreign Foreign
 	// Metrics are what other parts count.
 	Metrics []Metric
 }
@@ -82,7 +83,6 @@ type Server struct {
 	trusted proxies
 	metrics *metrics
 	pages   http.Handler
-	policy  string
 
 	perAddress *limiter[netip.Prefix]
 	perAccount *limiter[string]
@@ -99,7 +99,6 @@ func New(cfg Config, parts Parts) (*Server, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Server{
 		cfg: cfg, parts: parts, trusted: cfg.TrustedProxies, ctx: ctx, stop: stop,
-		policy:     policy(cfg.Secure()),
 		perAddress: newLimiter[netip.Prefix](cfg.Limits.RequestsPerSecond),
 		perAccount: newLimiter[string](cfg.Limits.RequestsPerSecond),
 		streams:    streams{most: cfg.Limits.ConnectionsPerAddress, open: map[netip.Prefix]int{}},

@@ -82,6 +82,17 @@ func (d *door) Get(_ context.Context, id video.ID) (video.Video, error) {
 	return d.video, nil
 }
 
+func (d *door) ByInfoHash(_ context.Context, h magnet.InfoHash) (video.Video, error) {
+	return video.Video{}, errNoVideo
+}
+
+// Picture and Torrent implement Foreign: there are no other pods.
+func (d *door) Picture(context.Context, string) error { return errNoPicture }
+
+func (d *door) Torrent(context.Context, video.Video) (*torrent.Torrent, error) {
+	return nil, errNoVideo
+}
+
 func (d *door) Newest(context.Context, api.VideosQuery) ([]video.Video, string, error) {
 	return []video.Video{d.video}, "", nil
 }
@@ -134,7 +145,7 @@ func newDoor(t testing.TB, change func(*config.Config)) *door {
 		change(&cfg)
 	}
 	d.Server, err = New(Config{Config: cfg, Host: "pod.example", Version: "1", Log: testLog(t)}, Parts{
-		Accounts: d, Catalog: d, Files: files{film, path},
+		Accounts: d, Catalog: d, Foreign: d, Files: files{film, path},
 		Uploads: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { d.tus(w, r) }),
 		Ready:   func(context.Context) error { return nil },
 		Pages: func(methods func(*http.Request) api.Methods) (http.Handler, error) {

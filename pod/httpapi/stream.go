@@ -15,6 +15,7 @@ import (
 
 	"kinopod/shared/api"
 	"kinopod/shared/magnet"
+	"kinopod/shared/torrent"
 	"kinopod/shared/video"
 )
 
@@ -64,6 +65,9 @@ func (s *Server) stream(c *fiber.Ctx) error {
 		return errNoVideo
 	}
 	t, path, err := s.parts.Files.Open(h)
+	if api.Is(err, api.CodeNotFound) {
+		return s.redirect(c, h)
+	}
 	if err != nil {
 		return err
 	}
@@ -97,6 +101,25 @@ func (s *Server) stream(c *fiber.Ctx) error {
 		return nil
 	}
 	return s.sendPart(c, path, part)
+}
+
+// redirect sends a viewer to the origin of a friend's video.
+func (s *Server) redirect(c *fiber.Ctx, h magnet.InfoHash) error {
+	v, err := s.parts.Catalog.ByInfoHash(s.ctx, h)
+	if err != nil {
+		return err
+	}
+	if v.Origin == s.cfg.Host {
+		return errNoVideo
+	}
+	secure, _ := s.parts.Friends.At(s.ctx, v.Origin)
+	for _, r := range v.Renditions {
+		if r.InfoHash == h {
+			c.Set(fiber.HeaderCacheControl, "no-cache")
+			return c.Redirect(api.Base(v.Origin, secure)+api.StreamPath(h, r.FileName), http.StatusTemporaryRedirect)
+		}
+	}
+	return errNoVideo
 }
 
 // forElement says whether a media element asks.
@@ -154,11 +177,11 @@ func (s *Server) torrent(c *fiber.Ctx) error {
 	if len(v.Renditions) == 0 {
 		return errNoVideo
 	}
-	t, _, err := s.parts.Files.Open(v.Renditions[0].InfoHash)
+	t, secure, err := s.torrentOf(v)
 	if err != nil {
 		return err
 	}
-	web, socket := api.Base(s.cfg.Host, s.cfg.Secure()), api.SocketBase(s.cfg.Host, s.cfg.Secure())
+	web, socket := api.Base(v.Origin, secure), api.SocketBase(v.Origin, secure)
 	b, err := t.Metainfo(
 		[]string{socket + api.PathTrackerSocket, web + api.PathAnnounce},
 		[]string{web + api.StreamPath(t.InfoHash, t.Name)},
@@ -172,9 +195,26 @@ func (s *Server) torrent(c *fiber.Ctx) error {
 	return c.Send(b)
 }
 
+// torrentOf gives the torrent of a video, and whether its origin is reached by https.
+func (s *Server) torrentOf(v video.Video) (t *torrent.Torrent, secure bool, err error) {
+	if v.Origin != s.cfg.Host {
+		secure, _ = s.parts.Friends.At(s.ctx, v.Origin)
+		t, err = s.parts.Foreign.Torrent(s.ctx, v)
+		return t, secure, err
+	}
+	t, _, err = s.parts.Files.Open(v.Renditions[0].InfoHash)
+	return t, s.cfg.Secure(), err
+}
+
 func (s *Server) thumbnail(c *fiber.Ctx) error {
 	hash := c.Params("hash")
 	path := s.parts.Files.ThumbnailPath(hash)
+	if path == "" && len(hash) == 64 && strings.Trim(hash, "0123456789abcdef") == "" {
+		if err := s.parts.Foreign.Picture(s.ctx, hash); err != nil {
+			return errNoPicture
+		}
+		path = s.parts.Files.ThumbnailPath(hash)
+	}
 	if path == "" {
 		return errNoPicture
 	}

@@ -49,6 +49,7 @@ type Caller interface {
 	// Send posts a message; unknown says that h did not take it, and does not say why.
 	Send(ctx context.Context, h network.Host, secure bool, path string, message []byte) (answer []byte, unknown bool, err error)
 	Thumbnail(ctx context.Context, h network.Host, secure bool, hash string) ([]byte, error)
+	Torrent(ctx context.Context, h network.Host, secure bool, id video.ID) ([]byte, error)
 }
 
 // Log is what changed of this pod's videos.

@@ -2,9 +2,11 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"kinopod/shared/network"
+	"kinopod/shared/video"
 )
 
 // Thumbnails of friends are fetched when their videos come, by a few at a time. What
@@ -49,8 +51,11 @@ func (o *Outbox) Picture(ctx context.Context, h network.Host, hash string) error
 		return nil
 	}
 	f, ok, err := o.parts.Friends.Get(ctx, h)
-	if err != nil || !ok || f.State != network.Friend {
+	if err != nil {
 		return err
+	}
+	if !ok || f.State != network.Friend {
+		return errNoFriend
 	}
 	ctx, cancel := context.WithTimeout(ctx, pictureTime)
 	defer cancel()
@@ -60,3 +65,17 @@ func (o *Outbox) Picture(ctx context.Context, h network.Host, hash string) error
 	}
 	return o.parts.Pictures.KeepThumbnail(webp, hash)
 }
+
+// Torrent fetches the .torrent of a friend's video.
+func (o *Outbox) Torrent(ctx context.Context, h network.Host, id video.ID) ([]byte, error) {
+	f, ok, err := o.parts.Friends.Get(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	if !ok || f.State != network.Friend {
+		return nil, errNoFriend
+	}
+	return o.parts.Caller.Torrent(ctx, h, f.Secure, id)
+}
+
+var errNoFriend = errors.New("no friend")

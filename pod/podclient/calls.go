@@ -13,6 +13,8 @@ import (
 	"kinopod/pod/federation"
 	"kinopod/shared/api"
 	"kinopod/shared/network"
+	"kinopod/shared/torrent"
+	"kinopod/shared/video"
 )
 
 // Limits of answers.
@@ -111,6 +113,12 @@ func (c *Client) Send(ctx context.Context, at Target, path string, message []byt
 		return nil, err
 	}
 	return a.body, nil
+}
+
+// Torrent gets the .torrent of a video, unchecked.
+func (c *Client) Torrent(ctx context.Context, at Target, id video.ID) ([]byte, error) {
+	a, err := c.do(ctx, at, request{method: http.MethodGet, path: api.TorrentPath(id), most: torrent.MaxMetainfo})
+	return a.body, err
 }
 
 // Thumbnail gets the picture that hash names: its SHA-256 is hash, in lower case

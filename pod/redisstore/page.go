@@ -161,6 +161,15 @@ func (db *DB) UnusedThumbnails(ctx context.Context) ([]string, error) {
 	return out, told("list unused thumbnails", err)
 }
 
+// ByThumbnail implements catalog.Store.
+func (db *DB) ByThumbnail(ctx context.Context, hash string) (video.Video, error) {
+	for _, r := range refOfThumbnail(hash) {
+		s, err := db.find(ctx, r)
+		return s.Video, err
+	}
+	return video.Video{}, catalog.ErrNotFound
+}
+
 // Unclaimed implements catalog.Store.
 func (db *DB) Unclaimed(ctx context.Context, hashes []string) (unclaimed []string, err error) {
 	var refs []ref

@@ -101,7 +101,7 @@ func (f *Frame) OnInit() {
 	var h handover
 	if err := json.Unmarshal([]byte(textOf(HandoverID)), &h); err == nil && h.Known {
 		f.env.Pod, f.env.Me, f.known = h.Pod, h.Me, true
-		player.SetSTUN(h.Pod.STUN)
+		player.SetPod(h.Pod)
 	}
 	f.show(u)
 	if c := f.screen.content(); c != nil && h.Path == u.RequestURI() && h.Content != nil {
@@ -147,7 +147,7 @@ func (f *Frame) learn() {
 			return // the screen says what is wrong; "online" asks again
 		}
 		f.env.Pod, f.known = p, true
-		player.SetSTUN(p.STUN)
+		player.SetPod(p)
 		f.setHead()
 		send(f.ctx, f.env.API.Me, func(u api.User, err error) {
 			if err == nil {
@@ -255,6 +255,7 @@ func (f *Frame) header() app.UI {
 				elem("span").Class("brand-name").Text(f.PodName()),
 			),
 			elem("nav").Class("top-nav").Aria("label", "Main").Body(
+				f.topLink("/network", "Network"),
 				f.installButton(),
 				themeButton(),
 				f.link("/upload", "button small", iconUpload, "Upload"),
@@ -275,6 +276,15 @@ func (f *Frame) PodName() string {
 // link is a link of the header; it says when it leads to where the viewer is.
 func (f *Frame) link(path, class, picture, text string) app.UI {
 	a := elem("a").Class(class).Attr("href", path).Body(icon(picture), elem("span").Class("wide-only").Text(text)).Aria("label", text)
+	if f.url.Path == path {
+		a = a.Aria("current", "page")
+	}
+	return a
+}
+
+// topLink is a link of the header that small screens have in the footer.
+func (f *Frame) topLink(path, text string) app.UI {
+	a := elem("a").Class("top-link").Attr("href", path).Text(text)
 	if f.url.Path == path {
 		a = a.Aria("current", "page")
 	}
@@ -315,7 +325,10 @@ func (f *Frame) footer() app.UI {
 	return elem("footer").Class("foot").Body(
 		elem("div").Class("foot-in").Body(
 			elem("p").Text("Every viewer is a source. This pod runs Kinopod"+version(f.env.Pod.Version)),
-			themeButton(),
+			elem("nav").Class("foot-nav").Aria("label", "More").Body(
+				elem("a").Attr("href", "/network").Text("Network"),
+				themeButton(),
+			),
 		),
 	)
 }

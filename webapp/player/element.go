@@ -14,8 +14,8 @@ func Adopt() {}
 // Show makes v the video that plays. It does nothing where v plays already.
 func Show(api.Video) {}
 
-// SetSTUN says where the browser asks for its own address from now on (api.Pod).
-func SetSTUN(string) {}
+// SetPod says which pod the page is of.
+func SetPod(api.Pod) {}
 
 // Place moves the element into the element with this id.
 func Place(string) {}

@@ -19,7 +19,7 @@ import (
 // thread; goroutines of a browser do not run side by side.
 type player struct {
 	element  js.Value
-	stun     string
+	pod      api.Pod  // the page's; its zero value until it is known
 	parking  js.Value // where the element waits between pages
 	showing  *showing
 	ignore   js.Func // of a refusal to play: the viewer has the controls
@@ -64,8 +64,8 @@ func Adopt() { one() }
 // Show makes v the video that plays. It does nothing where v plays already.
 func Show(v api.Video) { one().show(v) }
 
-// SetSTUN says where the browser asks for its own address from now on (api.Pod).
-func SetSTUN(url string) { one().stun = url }
+// SetPod says which pod the page is of.
+func SetPod(p api.Pod) { one().pod = p }
 
 // Place moves the element into the element with this id.
 func Place(id string) {
@@ -285,10 +285,22 @@ func origin() string { return js.Global().Get("location").Get("origin").String()
 
 // config is how an engine reaches the swarm of v; its Store is for the caller to set.
 func config(v api.Video, t *torrent.Torrent) swarm.Config {
-	base := origin()
-	return swarm.Config{
-		Torrent: t, Duration: time.Duration(v.Duration * float64(time.Second)), Network: swarm.Browser{STUN: one().stun},
-		Trackers: []string{"ws" + strings.TrimPrefix(base, "http") + api.PathTrackerSocket}, OfferURL: base + api.PathOffer,
-		WebSeed: base + path(v.StreamURL), Log: slog.Default(),
+	pod := one().pod
+	home := origin()
+	trackers := []string{socket(home)}
+	if pod.Host != "" && v.Origin != pod.Host {
+		// The origin has the film and knows viewers of all pods; where it is away, those
+		// of this pod meet here.
+		home = strings.TrimSuffix(v.StreamURL, path(v.StreamURL))
+		trackers = []string{socket(home), trackers[0]}
 	}
+	return swarm.Config{
+		Torrent: t, Duration: time.Duration(v.Duration * float64(time.Second)), Network: swarm.Browser{STUN: pod.STUN},
+		Trackers: trackers, OfferURL: home + api.PathOffer, WebSeed: home + path(v.StreamURL), Log: slog.Default(),
+	}
+}
+
+// socket is the tracker of the pod at base.
+func socket(base string) string {
+	return "ws" + strings.TrimPrefix(base, "http") + api.PathTrackerSocket
 }

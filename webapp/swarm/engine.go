@@ -21,7 +21,7 @@ type Config struct {
 	Store    piecestore.Store
 	Complete bool // Store has every piece: this engine only seeds
 
-	Trackers []string // WebSocket URLs
+	Trackers []string // WebSocket URLs; the origin's first
 	OfferURL string   // where the pod's seeder takes offers; "" for none
 	WebSeed  string   // URL of the file; "" for none
 

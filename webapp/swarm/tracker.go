@@ -32,6 +32,7 @@ type tracker struct {
 	retries int
 	serial  int // tells late callbacks of an earlier socket
 
+	others     int // viewers that it counts besides us
 	interval   time.Duration
 	announceAt time.Time
 	event      string // to be sent with the next announce
@@ -233,9 +234,13 @@ func (tr *tracker) message(b []byte) {
 			tr.interval = time.Duration(min(max(r.Interval, 10), 3600)) * time.Second
 		}
 		e.counted = true
-		e.others = max(0, r.Complete+r.Incomplete-1)
-		if e.cfg.OfferURL != "" || e.podID != (wire.PeerID{}) {
-			e.others = max(0, e.others-1) // the pod's seeder counts as one
+		tr.others = max(0, r.Complete+r.Incomplete-1)
+		if tr == e.trackers[0] && (e.cfg.OfferURL != "" || e.podID != (wire.PeerID{})) {
+			tr.others = max(0, tr.others-1) // the pod's seeder counts as one
+		}
+		e.others = 0
+		for _, t := range e.trackers {
+			e.others = max(e.others, t.others)
 		}
 		tr.announceAt = e.now.Add(tr.wait())
 		e.changed = true

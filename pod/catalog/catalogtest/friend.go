@@ -58,6 +58,11 @@ func testTake(t testing.TB, s catalog.Store) {
 	v := friendVideo(1)
 	mustTake(t, s, v, true)
 	wantVideo(t, s, v)
+	if got, err := s.ByThumbnail(t.Context(), v.Thumbnail); err != nil || got.ID != v.ID {
+		t.Errorf("by its thumbnail: %v, %v", got.ID, err)
+	}
+	_, err := s.ByThumbnail(t.Context(), newThumbnail())
+	wantErr(t, "by another thumbnail", err, catalog.ErrNotFound)
 	mustTake(t, s, v, false)
 	earlier := v
 	earlier.Revision, earlier.Name = v.Revision-1, "as it was"
@@ -77,7 +82,7 @@ func testTake(t testing.TB, s catalog.Store) {
 	if ids := list(t, s, catalog.Listing{Limit: 10, Origin: theirs, Uploader: "bob"}); len(ids) != 0 {
 		t.Errorf("the former uploader still has %v", ids)
 	}
-	_, err := s.ByInfoHash(t.Context(), "", v.Renditions[1].InfoHash)
+	_, err = s.ByInfoHash(t.Context(), "", v.Renditions[1].InfoHash)
 	wantErr(t, "a former file", err, catalog.ErrNotFound)
 	for _, r := range later.Renditions {
 		if got, err := s.ByInfoHash(t.Context(), theirs, r.InfoHash); err != nil || got.ID != v.ID {
