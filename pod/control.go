@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -20,11 +21,12 @@ import (
 	"kinopod/pod/accounts"
 	"kinopod/pod/config"
 	"kinopod/shared/api"
+	"kinopod/shared/network"
 )
 
 // Commands reach a running pod by HTTP through a socket in its data directory,
-// which only who may write there can open. There is one request, NewUser, at
-// POST /users; answers are as in kinopod/shared/api.
+// which only who may write there can open. serveControl has the requests; answers are
+// as in kinopod/shared/api.
 
 const (
 	controlSocket = "control.sock"
@@ -96,26 +98,44 @@ func listenControl(dir string) (l net.Listener, err error) {
 // serveControl answers commands until ctx ends.
 func (p *Pod) serveControl(ctx context.Context) error {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /users", func(w http.ResponseWriter, r *http.Request) {
-		var u NewUser
-		err := json.NewDecoder(io.LimitReader(r.Body, api.MaxBody)).Decode(&u)
+	others := p.others
+	ofHost := func(f func(context.Context, network.Host) error) http.HandlerFunc {
+		return p.command(func(r *http.Request) (any, error) {
+			h, err := network.ParseHost(r.PathValue("host"))
+			if err != nil {
+				return nil, &api.Error{Code: api.CodeInvalid, Message: "This is not the host of a pod: host or host:port, without a scheme."}
+			}
+			return nil, f(r.Context(), h)
+		})
+	}
+	mux.HandleFunc("POST /users", p.command(func(r *http.Request) (any, error) {
+		u, err := readCommand[NewUser](r)
 		if err != nil {
-			err = &api.Error{Code: api.CodeInvalid, Message: "The command cannot be read.", Cause: err}
-		} else {
-			err = p.accounts.Create(r.Context(), u.Username, u.Password, u.Role)
+			return nil, err
 		}
-		if err == nil {
-			w.WriteHeader(http.StatusNoContent)
-			return
+		return nil, p.accounts.Create(r.Context(), u.Username, u.Password, u.Role)
+	}))
+	mux.HandleFunc("PUT /users/{name}/password", p.command(func(r *http.Request) (any, error) {
+		u, err := readCommand[NewUser](r)
+		if err != nil {
+			return nil, err
 		}
-		e := api.AsError(err)
-		if e.Code == api.CodeInternal {
-			p.log.Error("command failed", "err", err)
+		return nil, p.accounts.SetPassword(r.Context(), r.PathValue("name"), u.Password)
+	}))
+	mux.HandleFunc("GET /friends", p.command(func(r *http.Request) (any, error) {
+		list, err := others.List(r.Context(), true)
+		return api.FriendList{Host: p.host, Friends: list}, err
+	}))
+	mux.HandleFunc("POST /friends", p.command(func(r *http.Request) (any, error) {
+		in, err := readCommand[api.PodsToJoin](r)
+		if err != nil {
+			return nil, err
 		}
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(e.Status())
-		_ = json.NewEncoder(w).Encode(e)
-	})
+		return nil, others.Join(r.Context(), in.Hosts)
+	}))
+	mux.HandleFunc("DELETE /friends/{host}", ofHost(others.Leave))
+	mux.HandleFunc("PUT /friends/{host}/block", ofHost(others.Block))
+	mux.HandleFunc("DELETE /friends/{host}/block", ofHost(others.Unblock))
 	server := &http.Server{Handler: mux, ReadTimeout: controlTime, WriteTimeout: controlTime}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
@@ -125,6 +145,31 @@ func (p *Pod) serveControl(ctx context.Context) error {
 	return nil
 }
 
+// command answers one request: with what do gives as JSON, or with its error.
+func (p *Pod) command(do func(r *http.Request) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		out, err := do(r)
+		status := http.StatusOK
+		if err != nil {
+			e := api.AsError(err)
+			if e.Code == api.CodeInternal {
+				p.log.Error("command failed", "err", err)
+			}
+			out, status = e, e.Status()
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_ = json.NewEncoder(w).Encode(out)
+	}
+}
+
+func readCommand[T any](r *http.Request) (in T, err error) {
+	if err := json.NewDecoder(io.LimitReader(r.Body, api.MaxBody)).Decode(&in); err != nil {
+		return in, &api.Error{Code: api.CodeInvalid, Message: "The command cannot be read.", Cause: err}
+	}
+	return in, nil
+}
+
 // CreateUser makes an account: at the pod that runs with cfg's data directory, or
 // where none runs, in its Redis. Errors are *api.Error where the account cannot be.
 func CreateUser(ctx context.Context, cfg config.Config, u NewUser, log *slog.Logger) error {
@@ -132,17 +177,37 @@ func CreateUser(ctx context.Context, cfg config.Config, u NewUser, log *slog.Log
 	if err != nil {
 		return err
 	}
-	err = askRunning(ctx, dir, u)
-	if err == nil || !errors.Is(err, errNotRunning) {
+	err = askRunning(ctx, dir, http.MethodPost, "/users", u, nil)
+	if err == nil || !errors.Is(err, ErrNotRunning) {
 		return err
 	}
-	return createOffline(ctx, cfg, u, log)
+	return offline(ctx, cfg, log, func(a *accounts.Accounts) error { return a.Create(ctx, u.Username, u.Password, u.Role) })
 }
 
-var errNotRunning = errors.New("no pod runs with this data directory")
+// SetPassword gives an account another password, as CreateUser makes one.
+func SetPassword(ctx context.Context, cfg config.Config, u NewUser, log *slog.Logger) error {
+	err := Command(ctx, cfg, http.MethodPut, "/users/"+url.PathEscape(u.Username)+"/password", u, nil)
+	if err == nil || !errors.Is(err, ErrNotRunning) {
+		return err
+	}
+	return offline(ctx, cfg, log, func(a *accounts.Accounts) error { return a.SetPassword(ctx, u.Username, u.Password) })
+}
 
-func askRunning(ctx context.Context, dir string, u NewUser) error {
-	body, err := json.Marshal(u)
+// ErrNotRunning is what Command answers where there is nobody to ask.
+var ErrNotRunning = errors.New("no pod runs with this data directory")
+
+// Command asks the pod that runs with cfg's data directory; out takes the answer where
+// it is not nil. Errors of the pod are *api.Error.
+func Command(ctx context.Context, cfg config.Config, method, path string, in, out any) error {
+	dir, err := cfg.DataDir()
+	if err != nil {
+		return err
+	}
+	return askRunning(ctx, dir, method, path, in, out)
+}
+
+func askRunning(ctx context.Context, dir, method, path string, in, out any) error {
+	body, err := json.Marshal(in)
 	if err != nil {
 		return err
 	}
@@ -156,30 +221,37 @@ func askRunning(ctx context.Context, dir string, u NewUser) error {
 	defer transport.CloseIdleConnections()
 	ctx, cancel := context.WithTimeout(ctx, controlTime)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://pod/users", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, "http://pod"+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
 	res, err := transport.RoundTrip(req)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return errNotRunning
+		return ErrNotRunning
 	}
 	if err != nil {
 		return fmt.Errorf("ask the running pod: %w", err)
 	}
 	defer res.Body.Close()
-	if res.StatusCode == http.StatusNoContent {
-		return nil
+	answer := io.LimitReader(res.Body, maxCommandAnswer)
+	if res.StatusCode == http.StatusOK {
+		if out == nil {
+			return nil
+		}
+		return json.NewDecoder(answer).Decode(out)
 	}
 	var e api.Error
-	if err := json.NewDecoder(io.LimitReader(res.Body, api.MaxBody)).Decode(&e); err != nil || e.Code == "" {
+	if err := json.NewDecoder(answer).Decode(&e); err != nil || e.Code == "" {
 		return fmt.Errorf("the running pod answered %s", res.Status)
 	}
 	return &e
 }
 
-// createOffline makes the account with nothing of a pod but its Redis.
-func createOffline(ctx context.Context, cfg config.Config, u NewUser, log *slog.Logger) (err error) {
+// maxCommandAnswer bounds what a running pod answers, in bytes.
+const maxCommandAnswer = 16 << 20
+
+// offline works on the accounts with nothing of a pod but its Redis.
+func offline(ctx context.Context, cfg config.Config, log *slog.Logger, do func(*accounts.Accounts) error) (err error) {
 	p := &Pod{cfg: cfg, log: log}
 	defer func() { err = errors.Join(err, p.Close()) }()
 	if p.cfg.Data, err = cfg.DataDir(); err != nil {
@@ -192,5 +264,5 @@ func createOffline(ctx context.Context, cfg config.Config, u NewUser, log *slog.
 	if err != nil {
 		return err
 	}
-	return accounts.New(db, accounts.Policy{}, time.Now).Create(ctx, u.Username, u.Password, u.Role)
+	return do(accounts.New(db, accounts.Policy{}, time.Now))
 }

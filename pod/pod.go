@@ -66,6 +66,7 @@ type Pod struct {
 	seeder   *seeder.Seeder
 	friends  *friends.List
 	outbox   *outbox.Outbox
+	others   others
 	server   *httpapi.Server
 
 	public, admin, control net.Listener
@@ -218,7 +219,7 @@ func (p *Pod) join(db *redisstore.DB, where string, o Options) error {
 	p.server, err = httpapi.New(httpapi.Config{Config: cfg, Host: p.host, STUN: p.stun(), Version: o.Version, Log: p.log}, httpapi.Parts{
 		Accounts: invites{p.accounts, p.baseURL()}, Catalog: videos, Publisher: pub, Files: streamFiles{files},
 		Uploads: uploads(pub.Handler()), Mounts: []httpapi.Mounter{track, in}, Ready: db.Ping,
-		Friends: others{p.friends, p.outbox, videos, db},
+		Friends: p.others,
 		Foreign: &foreignFiles{host: p.host, files: files, videos: videos, outbox: p.outbox, swarms: known, failed: map[string]time.Time{}},
 		Metrics: append(metrics(p.seeder, track), heard(in)...),
 		Pages: func(methods func(*http.Request) api.Methods) (http.Handler, error) {
@@ -260,6 +261,7 @@ func (p *Pod) federate(db *redisstore.DB, videos *catalog.Catalog, files *filest
 		Caller: caller{calls}, Friends: p.friends, Log: db, Catalog: videos, Pictures: files, Redis: jobs,
 	})
 	p.closers = append(p.closers, p.outbox)
+	p.others = others{p.friends, p.outbox, videos, db}
 	return inbox.New(inbox.Config{
 		Host: p.host, Key: p.identity.Key, Name: p.cfg.Name, Version: version, Messages: p.cfg.Limits.FriendMessagesPerMinute, Log: p.log,
 	}, p.friends, p.outbox, videos, db)

@@ -140,16 +140,28 @@ func (o *Outbox) Leave(ctx context.Context, h network.Host) error {
 	if !ok || f.State != network.Friend && f.State != network.Asked {
 		return &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("%s is no friend.", h)}
 	}
-	if f.State == network.Friend {
-		if err := o.deliver(ctx, f, federation.Batch{Events: []federation.Event{{Kind: federation.PodLeave}}}); err != nil {
-			o.cfg.Log.Info("a friend that we leave could not be told", "friend", h, "err", err)
-		}
-	}
+	o.tellLeave(ctx, f)
 	return o.Gone(ctx, h, true)
+}
+
+// tellLeave tells a friend that it is none any more. One that cannot be told will see
+// that we do not answer.
+func (o *Outbox) tellLeave(ctx context.Context, f friends.Friend) {
+	if f.State != network.Friend {
+		return
+	}
+	if err := o.deliver(ctx, f, federation.Batch{Events: []federation.Event{{Kind: federation.PodLeave}}}); err != nil {
+		o.cfg.Log.Info("a friend could not be told that it is none any more", "friend", f.Host, "err", err)
+	}
 }
 
 // Block keeps a pod out, and its videos.
 func (o *Outbox) Block(ctx context.Context, h network.Host) error {
+	f, _, err := o.parts.Friends.Get(ctx, h)
+	if err != nil {
+		return err
+	}
+	o.tellLeave(ctx, f)
 	if err := o.parts.Friends.Block(ctx, h); err != nil {
 		return err
 	}

@@ -67,8 +67,16 @@ type cli struct {
 
 	Serve serveCommand `cmd:"" help:"Run the pod."`
 	User  struct {
-		Create createUser `cmd:"" help:"Make an account."`
+		Create   createUser  `cmd:"" help:"Make an account."`
+		Password setPassword `cmd:"" help:"Give an account another password."`
 	} `cmd:"" help:"Look after accounts."`
+	Friends struct {
+		List    listFriends `cmd:"" help:"List the pods that this one knows."`
+		Join    joinPods    `cmd:"" help:"Ask pods, and the network they are of, for friendship."`
+		Leave   leavePod    `cmd:"" help:"End a friendship. Joining again works."`
+		Block   blockPod    `cmd:"" help:"Keep a pod out."`
+		Unblock unblockPod  `cmd:"" help:"Let a blocked pod come back."`
+	} `cmd:"" help:"Look after the friends of the running pod."`
 	Show    showConfig  `cmd:"" name:"config" help:"Print the effective configuration and where each value came from."`
 	Version showVersion `cmd:"" help:"Print the version."`
 }

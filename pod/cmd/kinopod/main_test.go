@@ -208,3 +208,63 @@ func portOf(a net.Addr) string {
 	_, port, _ := net.SplitHostPort(a.String())
 	return port
 }
+
+func TestFriends(t *testing.T) {
+	a, b := podtest.Exec(t), podtest.Exec(t)
+	hostOf := func(p *podtest.Process) string { return strings.TrimPrefix(p.URL, "http://") }
+	friends := func(p *podtest.Process, args ...string) (string, string, int) {
+		return podtest.Command(t, "", append([]string{"friends", "--data", p.Dir}, args...)...)
+	}
+	state := func(p *podtest.Process, of string) string {
+		out, errs, status := friends(p, "list", "--json")
+		var list api.FriendList
+		if err := json.Unmarshal([]byte(out), &list); status != exitDone || err != nil {
+			t.Fatalf("%d %s %s %v", status, out, errs, err)
+		}
+		for _, f := range list.Friends {
+			if string(f.Host) == of {
+				return string(f.State)
+			}
+		}
+		return ""
+	}
+	if out, errs, status := friends(a, "list"); status != exitDone || !strings.Contains(out, "alone") {
+		t.Errorf("%d %s %s", status, out, errs)
+	}
+	do := func(p *podtest.Process, want int, says string, args ...string) {
+		t.Helper()
+		if out, errs, status := friends(p, args...); status != want || !strings.Contains(out+errs, says) {
+			t.Errorf("%v: %d %s %s", args, status, out, errs)
+		}
+	}
+	become := func(p *podtest.Process, of, want string) {
+		t.Helper()
+		podtest.Eventually(t, of+" is "+want, func() bool { return state(p, of) == want })
+	}
+	do(a, exitUsage, "no scheme", "join", "http://"+hostOf(b))
+	do(a, exitDone, "Asked", "join", hostOf(b))
+	become(a, hostOf(b), "friend")
+	become(b, hostOf(a), "friend")
+	do(a, exitDone, "no friend any more", "leave", hostOf(b))
+	become(b, hostOf(a), "left")
+	do(b, exitFailed, "no friend", "leave", hostOf(a))
+	do(b, exitDone, "Asked", "join", hostOf(a))
+	do(a, exitDone, "Asked", "join", hostOf(b)) // who left has to want it, too
+	become(a, hostOf(b), "friend")
+	become(b, hostOf(a), "friend")
+	do(b, exitDone, "blocked", "block", hostOf(a))
+	become(a, hostOf(b), "left")
+	do(b, exitFailed, "blocked", "join", hostOf(a))
+	do(b, exitDone, "may come back", "unblock", hostOf(a))
+	do(b, exitDone, "Asked", "join", hostOf(a))
+	become(b, hostOf(a), "friend")
+
+	// a forgotten password
+	a.User(t, "ann")
+	if out, errs, status := podtest.Command(t, "another password\n", "user", "password", "ann", "--password-stdin", "--data", a.Dir); status != exitDone {
+		t.Errorf("%d %s %s", status, out, errs)
+	}
+	if _, err := api.NewClient(a.URL, "").Login(t.Context(), api.Credentials{Username: "ann", Password: "another password"}); err != nil {
+		t.Error(err)
+	}
+}
