@@ -11,7 +11,7 @@ bundle := webapp/bundle/files/bundle.json
 sources     := $(shell find pod shared webapp -name '*.go' -not -name '*_test.go') go.mod go.sum
 app_sources := $(shell find shared webapp build/bundle -type f -not -name '*_test.go' -not -path 'webapp/bundle/files/*') go.mod go.sum
 
-.PHONY: run build test lint fuzz bench clean tools test-tools
+.PHONY: run network build test lint fuzz bench clean tools test-tools
 
 run: tools $(out)
 	@exec $(out) serve --data ./data --listen :9090 --host localhost:9090 $(ARGS)
@@ -52,6 +52,10 @@ fuzz: $(bundle)
 			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) ./$$dir || exit 1; \
 		done; \
 	done
+
+# A network to play with: N pods on this machine, friends of each other.
+network: tools $(out)
+	@$(GO) run ./build/network -n $(or $(N),5)
 
 bench: test-tools build
 	$(GO) run ./build/bench
