@@ -9,6 +9,8 @@
 //	accounts   who may do what
 //	catalog    which videos there are
 //	container  what is in an MP4 or WebM file
+//	friends    which pods are friends, and how reliable each is
+//	federation what pods say to each other, and how it is sealed
 //
 // Its doors, where data enters and leaves:
 //
@@ -16,6 +18,9 @@
 //	tracker    introductions between peers
 //	seeder     pieces of videos by WebRTC and BitTorrent
 //	publish    an uploaded file becomes a video, or stops being one
+//	inbox      what other pods say to this one
+//	outbox     what this one says to others: asynq tasks
+//	podclient  how others are called, and what of their answers is believed
 //	redisstore what the rules keep, in Redis
 //	redisproc  the private redis-server
 //	filestore  videos, thumbnails and uploads on disk
@@ -30,6 +35,15 @@
 // package declares the small interface it needs, and New joins them. Where two
 // doors meet, adapters.go says how. A library has one home. The test in
 // kinopod/build/rules checks it.
+//
+// # One video through the network
+//
+// Each change of an own video stands in a log in Redis, written in the transaction that
+// made it. outbox sends each friend what is past its position; the friend's inbox opens
+// and checks it, and lists the video in its catalog as one of its sender. What is missed
+// all the same is found by comparing digests. A viewer's own pod sends the first request
+// to the origin; the browser talks to the origin's tracker, seeder and web seed, and to
+// the own pod's tracker (foreign.go).
 //
 // # One upload through the pod
 //
