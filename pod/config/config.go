@@ -52,7 +52,7 @@ type Limits struct {
 	QuotaBytes            Bytes `name:"quota-bytes" default:"100GiB" placeholder:"SIZE" help:"Videos and unfinished uploads of one account together."`
 	RequestsPerSecond     int   `name:"requests-per-second" default:"50" placeholder:"N" help:"API requests a second from one address, and from one account."`
 	LoginsPerMinute       int   `name:"logins-per-minute" default:"10" placeholder:"N" help:"Attempts to log in a minute, for one account and from one address."`
-	Connections           int   `name:"connections" default:"16000" placeholder:"N" help:"Open connections in all."`
+	Connections           int   `name:"connections" default:"0" placeholder:"N" help:"Open connections in all. 0: as many as the process may open files for."`
 	ConnectionsPerAddress int   `name:"connections-per-address" default:"256" placeholder:"N" help:"Open connections of one address (an IPv6 /64); trusted proxies are exempt."`
 
 	TrackerConnectionsPerAddress int `name:"tracker-connections-per-address" default:"64" placeholder:"N" help:"WebSockets of one address at the tracker."`

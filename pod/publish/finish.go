@@ -83,7 +83,7 @@ func (p *Publisher) sealUpload(u *upload) error {
 	if err != nil {
 		return fmt.Errorf("torrent of upload %s: %w", u.id, err)
 	}
-	s := &sealed{Info: t.Info, MIME: in.MIME, Duration: in.Duration, Width: in.Width, Height: in.Height}
+	s := &sealed{Info: t.Info, MIME: in.MIME, Duration: in.Duration, Width: in.Width, Height: in.Height, At: time.Now().UTC().Truncate(time.Millisecond)}
 	if err := u.writeJSON(sealedFile, s); err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (p *Publisher) list(ctx context.Context, u *upload, t *torrent.Torrent) err
 func (u *upload) video(p *Publisher, t *torrent.Torrent) video.Video {
 	return video.Video{
 		ID: u.id, Origin: p.cfg.Host, Name: u.details.Name, Description: u.details.Description, Uploader: u.Uploader,
-		Tags: append([]string(nil), u.details.Tags...), Created: u.Created, Duration: u.seal.Duration, Thumbnail: u.details.Thumbnail,
+		Tags: append([]string(nil), u.details.Tags...), Created: u.seal.At, Duration: u.seal.Duration, Thumbnail: u.details.Thumbnail,
 		Renditions: []video.Rendition{{
 			InfoHash: t.InfoHash, Size: t.Length, Width: u.seal.Width, Height: u.seal.Height, MIME: u.seal.MIME, FileName: t.Name,
 		}},

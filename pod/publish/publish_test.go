@@ -449,6 +449,21 @@ func TestUnfinishedUploadsAreCounted(t *testing.T) {
 	w.create("anna", 1000)
 }
 
+// TestNewIsWhatWasPublishedLast: an upload that took a night does not come below what
+// was sent meanwhile.
+func TestNewIsWhatWasPublishedLast(t *testing.T) {
+	w := newWorld(t)
+	b := mp4(t)
+	slow := w.create("anna", len(b))
+	quick := w.publish("anna", b)
+	time.Sleep(5 * time.Millisecond)
+	w.patch("anna", slow, 0, b)
+	v, err := w.catalog.Get(t.Context(), idOf(t, slow))
+	if err != nil || !v.Created.After(quick.Created) {
+		t.Errorf("created %v, the other one %v; %v", v.Created, quick.Created, err)
+	}
+}
+
 // TestOrphans: pictures that nobody names go, when they are old enough for that.
 func TestOrphans(t *testing.T) {
 	w := newWorld(t)

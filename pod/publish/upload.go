@@ -51,6 +51,7 @@ type sealed struct {
 	Duration time.Duration `json:"duration"`
 	Width    int           `json:"width"`
 	Height   int           `json:"height"`
+	At       time.Time     `json:"at"` // from then on it is a video: an upload may have taken days
 }
 
 // upload is one upload, until some time after it has become a video.
@@ -120,6 +121,9 @@ func (p *Publisher) loadUpload(id video.ID) (*upload, error) {
 	case u.dropped && (err == nil || errors.Is(err, fs.ErrNotExist)):
 		return u, nil
 	case err == nil:
+		if u.seal.At.IsZero() { // of an earlier version
+			u.seal.At = u.Created
+		}
 		u.offset = u.Size
 		return u, nil
 	case !errors.Is(err, fs.ErrNotExist):
