@@ -1,8 +1,10 @@
 package podtest
 
 import (
+	"maps"
+	"os"
+	"path/filepath"
 	"testing"
-	"time"
 
 	"kinopod/pod/config"
 	"kinopod/shared/api"
@@ -41,14 +43,13 @@ func friendsOf(t testing.TB, p *Pod) map[network.Host]api.Friend {
 	return out
 }
 
-// Network starts pods that are friends of each other: each is given the first.
-func startNetwork(t *testing.T, n int) []*Pod {
-	pods := []*Pod{Start(t)}
-	for range n - 1 {
-		pods = append(pods, Start(t, func(c *config.Config) { c.Friends = []string{string(pods[0].Host())} }))
-		Eventually(t, "the new pod has all friends", func() bool { return len(friendsOf(t, pods[len(pods)-1])) == len(pods)-1 })
-	}
-	return pods
+// twoFriends starts two pods that are friends.
+func twoFriends(t *testing.T) (a, b *Pod) {
+	t.Helper()
+	a = Start(t)
+	b = Start(t, func(c *config.Config) { c.Friends = []string{string(a.Host())} })
+	Eventually(t, "they are friends", func() bool { return len(friendsOf(t, a)) == 1 && len(friendsOf(t, b)) == 1 })
+	return a, b
 }
 
 func TestFivePodsConverge(t *testing.T) {
@@ -98,5 +99,75 @@ func TestFivePodsConverge(t *testing.T) {
 			return true
 		})
 	}
-	time.Sleep(time.Millisecond)
+}
+
+// A friend that was down gets what it missed when it comes back, once; while it was down
+// its videos are said to be unreachable.
+func TestAFriendComesBack(t *testing.T) {
+	a, b := twoFriends(t)
+	anna, bob := a.User(t, "anna", api.RoleUser), b.User(t, "bob", api.RoleUser)
+	edited, _ := anna.Film(t, WebM)
+	removed, _ := anna.Film(t, WebM)
+	theirs, _ := bob.Film(t, WebM)
+	Eventually(t, "both list all", func() bool { return len(videosOf(t, a, "")) == 3 && len(videosOf(t, b, "")) == 3 })
+	before := friendsOf(t, a)[b.Host()].Score
+
+	b.Stop(t)
+	name := "While you were away"
+	if _, err := anna.EditVideo(t.Context(), edited.ID, api.VideoEdit{Name: &name}); err != nil {
+		t.Fatal(err)
+	}
+	if err := anna.RemoveVideo(t.Context(), removed.ID); err != nil {
+		t.Fatal(err)
+	}
+	added, _ := anna.Film(t, WebM)
+	Eventually(t, "the friend is not reached", func() bool { return !friendsOf(t, a)[b.Host()].Reachable })
+	if v, err := anna.Video(t.Context(), theirs.ID); err != nil || !v.Unreachable {
+		t.Errorf("its video: %+v, %v", v, err)
+	}
+	if n := friendsOf(t, a)[b.Host()].Behind; n == 0 {
+		t.Error("nothing waits for it")
+	}
+
+	b.StartAgain(t)
+	Eventually(t, "what it missed is there", func() bool {
+		got := videosOf(t, b, "")
+		return len(got) == 3 && got[edited.ID] == name && got[added.ID] != "" && got[removed.ID] == ""
+	})
+	Eventually(t, "it is reached again", func() bool {
+		f := friendsOf(t, a)[b.Host()]
+		return f.Reachable && f.Behind == 0 && f.Score > before
+	})
+	if v, err := anna.Video(t.Context(), theirs.ID); err != nil || v.Unreachable {
+		t.Errorf("its video: %+v, %v", v, err)
+	}
+}
+
+// A pod that lost its Redis is a friend again and has what the others have, without an
+// operator; a friend that did not hear of a removal finds it by comparing.
+func TestALostMemoryComesBack(t *testing.T) {
+	a, b := twoFriends(t)
+	anna := a.User(t, "anna", api.RoleUser)
+	v, _ := anna.Film(t, WebM)
+	Eventually(t, "the friend lists it", func() bool { return len(videosOf(t, b, "")) == 1 })
+	b.Stop(t)
+	if err := os.RemoveAll(filepath.Join(b.Config.Data, "redis")); err != nil {
+		t.Fatal(err)
+	}
+	b.StartAgain(t)
+	Eventually(t, "it has the video again", func() bool { return videosOf(t, b, "")[v.ID] != "" })
+	second, _ := anna.Film(t, WebM)
+	Eventually(t, "and hears of new ones", func() bool { return videosOf(t, b, "")[second.ID] != "" })
+
+	// The other one loses its memory, without a word in its configuration who its friends are:
+	// who knows it says hello.
+	a.Stop(t)
+	if err := os.RemoveAll(filepath.Join(a.Config.Data, "redis")); err != nil {
+		t.Fatal(err)
+	}
+	a.StartAgain(t)
+	bob := b.User(t, "bob", api.RoleUser)
+	theirs, _ := bob.Film(t, WebM)
+	Eventually(t, "it is a friend again", func() bool { return videosOf(t, a, "")[theirs.ID] != "" })
+	Eventually(t, "both say the same of what it has now", func() bool { return maps.Equal(videosOf(t, a, a.Host()), videosOf(t, b, a.Host())) })
 }

@@ -101,8 +101,14 @@ func (p *Pod) Stop(t testing.TB) {
 // addresses and host.
 func (p *Pod) Restart(t testing.TB) {
 	t.Helper()
-	p.Config.Listen, p.Config.AdminListen = strings.TrimPrefix(p.URL, "http://"), strings.TrimPrefix(p.AdminURL, "http://")
 	p.Stop(t)
+	p.StartAgain(t)
+}
+
+// StartAgain starts a pod that was stopped, with the same directory, addresses and host.
+func (p *Pod) StartAgain(t testing.TB) {
+	t.Helper()
+	p.Config.Listen, p.Config.AdminListen = strings.TrimPrefix(p.URL, "http://"), strings.TrimPrefix(p.AdminURL, "http://")
 	p.start(t)
 }
 
