@@ -4,6 +4,7 @@
 //
 //	go run ./build/bench firstframe   from navigation to the first frame, beside a plain <video src>
 //	go run ./build/bench sources      who served the bytes to viewers side by side, and who stalled
+//	go run ./build/bench publish      from a publication until a friend lists it
 //	go run ./build/bench bundle       what the web app weighs
 //
 // It needs build/out/kinopod (make build), Chromium and ffmpeg.
@@ -32,6 +33,7 @@ var benchmarks = []struct {
 }{
 	{"firstframe", firstFrame},
 	{"sources", sources},
+	{"publish", publish},
 	{"bundle", bundle},
 }
 
