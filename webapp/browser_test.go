@@ -91,23 +91,30 @@ func newSite(t *testing.T, videos int) *site {
 	prepare(t)
 	p := newFakePod(videos)
 	p.sessions["ada-session"] = "ada"
-	p.film = made.film
-	tor, err := p.torrent()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range p.videos {
-		v := &p.videos[i]
-		v.Renditions[0].InfoHash, v.Renditions[0].Size, v.Duration = tor.InfoHash, tor.Length, 12
-		v.StreamURL = "http://" + fakeHost + api.StreamPath(tor.InfoHash, "film.mp4")
-	}
 	s := &site{fakePod: p}
+	s.screen(t, made.film)
+	var err error
 	if s.pages, err = Handler(Options{Name: "Lumen", Methods: p.methods, Bundle: os.DirFS(made.dir), Log: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)
 	}
 	s.start(t, "127.0.0.1:0")
 	t.Cleanup(s.stop)
 	return s
+}
+
+// screen makes film the file of all videos.
+func (s *site) screen(t *testing.T, film []byte) {
+	t.Helper()
+	s.film = film
+	tor, err := s.torrent()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range s.videos {
+		v := &s.videos[i]
+		v.Renditions[0].InfoHash, v.Renditions[0].Size, v.Duration = tor.InfoHash, tor.Length, 12
+		v.StreamURL = "http://" + fakeHost + api.StreamPath(tor.InfoHash, "film.mp4")
+	}
 }
 
 func (s *site) start(t *testing.T, address string) {

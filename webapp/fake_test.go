@@ -37,6 +37,8 @@ type fakePod struct {
 	delay    time.Duration     // of every call over HTTP
 	policy   string            // of registration
 	film     []byte            // of every video
+	friends  []api.Friend      // by host
+	joinFail *api.Error        // what JoinPods answers, if any
 }
 
 const fakeHost = "pod.example"
@@ -129,8 +131,8 @@ func (c caller) Register(_ context.Context, in api.Registration) (api.Session, e
 	if in.Setup != "" && in.Setup != c.setup {
 		return api.Session{}, fail(api.CodeForbidden, "The link has been used already.")
 	}
-	if len(in.Password) < 10 {
-		return api.Session{}, fail(api.CodeInvalid, "The password needs 10 characters at least.")
+	if len(in.Password) < 8 {
+		return api.Session{}, fail(api.CodeInvalid, "A password has at least 8 characters.")
 	}
 	c.setup, c.users[in.Username] = "", in.Password
 	return c.begin(in.Username), nil
@@ -191,7 +193,7 @@ func (c caller) Videos(_ context.Context, q api.VideosQuery) (api.VideoPage, err
 			page.Cursor = strconv.Itoa(i)
 			break
 		}
-		if v := c.videos[i]; q.Uploader == "" || v.Uploader == q.Uploader {
+		if v := c.videos[i]; (q.Uploader == "" || v.Uploader == q.Uploader) && (q.Origin == "" || v.Origin == q.Origin) {
 			v.Mine = me != "" && v.Uploader == me
 			page.Videos = append(page.Videos, v)
 		}
@@ -321,6 +323,7 @@ func read[T any](r *http.Request) (v T) {
 func (p *fakePod) serveAPI(w http.ResponseWriter, r *http.Request) {
 	m, ctx := p.methods(r), r.Context()
 	id, _ := video.ParseID(strings.TrimPrefix(r.URL.Path, api.PathVideos+"/"))
+	host := network.Host(strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, api.PathFriends+"/"), "/block"))
 	switch r.Method + " " + r.URL.Path {
 	case "GET " + api.PathPod:
 		v, err := m.Pod(ctx)
@@ -350,7 +353,7 @@ func (p *fakePod) serveAPI(w http.ResponseWriter, r *http.Request) {
 	case "GET " + api.PathVideos:
 		q := r.URL.Query()
 		limit, _ := strconv.Atoi(q.Get("limit"))
-		v, err := m.Videos(ctx, api.VideosQuery{Uploader: q.Get("uploader"), Cursor: q.Get("cursor"), Limit: limit})
+		v, err := m.Videos(ctx, api.VideosQuery{Origin: network.Host(q.Get("origin")), Uploader: q.Get("uploader"), Cursor: q.Get("cursor"), Limit: limit})
 		answer(w, v, err)
 	case "GET " + api.VideoPath(id):
 		v, err := m.Video(ctx, id)
@@ -360,6 +363,17 @@ func (p *fakePod) serveAPI(w http.ResponseWriter, r *http.Request) {
 		answer(w, v, err)
 	case "DELETE " + api.VideoPath(id):
 		answer(w, struct{}{}, m.RemoveVideo(ctx, id))
+	case "GET " + api.PathFriends:
+		v, err := m.Friends(ctx)
+		answer(w, v, err)
+	case "POST " + api.PathFriends:
+		answer(w, struct{}{}, m.JoinPods(ctx, read[api.PodsToJoin](r)))
+	case "DELETE " + api.FriendPath(host):
+		answer(w, struct{}{}, m.LeavePod(ctx, host))
+	case "PUT " + api.BlockPath(host):
+		answer(w, struct{}{}, m.BlockPod(ctx, host))
+	case "DELETE " + api.BlockPath(host):
+		answer(w, struct{}{}, m.UnblockPod(ctx, host))
 	default:
 		answer(w, nil, fail(api.CodeNotFound, "There is nothing here."))
 	}
@@ -372,10 +386,56 @@ func begin(w http.ResponseWriter, s api.Session, err error) {
 	answer(w, s, err)
 }
 
-func (caller) Friends(context.Context) (api.FriendList, error) {
-	return api.FriendList{Host: "pod.example"}, nil
+func (c caller) Friends(context.Context) (api.FriendList, error) {
+	admin := c.name() != ""
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := api.FriendList{Host: fakeHost, Friends: []api.Friend{}}
+	if c.fail != nil {
+		return list, c.fail
+	}
+	for _, f := range c.friends {
+		if admin {
+			list.Friends = append(list.Friends, f)
+		} else if f.State == network.Friend {
+			f.Problem = ""
+			list.Friends = append(list.Friends, f)
+		}
+	}
+	return list, nil
 }
-func (caller) JoinPods(context.Context, api.PodsToJoin) error { return nil }
-func (caller) LeavePod(context.Context, network.Host) error   { return nil }
-func (caller) BlockPod(context.Context, network.Host) error   { return nil }
-func (caller) UnblockPod(context.Context, network.Host) error { return nil }
+
+func (c caller) JoinPods(_ context.Context, in api.PodsToJoin) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.joinFail != nil {
+		return c.joinFail
+	}
+	for _, h := range in.Hosts {
+		c.friends = slices.DeleteFunc(c.friends, func(f api.Friend) bool { return f.Host == h })
+		c.friends = append(c.friends, api.Friend{Host: h, State: network.Asked, Score: network.StartScore, Since: time.Now()})
+	}
+	return nil
+}
+
+func (c caller) become(h network.Host, s network.State) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.friends {
+		if c.friends[i].Host == h {
+			c.friends[i].State, c.friends[i].Since = s, time.Now()
+			return nil
+		}
+	}
+	return fail(api.CodeNotFound, string(h)+" is no friend.")
+}
+
+func (c caller) LeavePod(_ context.Context, h network.Host) error { return c.become(h, network.Left) }
+
+func (c caller) BlockPod(_ context.Context, h network.Host) error {
+	return c.become(h, network.Blocked)
+}
+
+func (c caller) UnblockPod(_ context.Context, h network.Host) error {
+	return c.become(h, network.Left)
+}

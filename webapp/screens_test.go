@@ -22,12 +22,13 @@ import (
 func TestPages(t *testing.T) {
 	s := newSite(t, 30)
 	s.uploads = []api.Upload{{ID: fakeVideo(999).ID, FileName: strings.Repeat("long", 40) + ".mp4", Size: 1e9, Offset: 3e8, Created: time.Now(), Expires: time.Now()}}
+	s.friends = fakeFriends(9)
 	s.videos[1].Name, s.videos[1].Description = strings.Repeat("W", 120), strings.Repeat("m", 1000)
 	watch := api.WatchPath(s.videos[1].ID)
-	for _, path := range []string{"/", watch, "/login?setup=first", "/account", "/upload", "/nowhere", "/offline"} {
+	for _, path := range []string{"/", watch, "/login?setup=first", "/account", "/upload", "/network", "/nowhere", "/offline"} {
 		for _, theme := range []string{"dark", "light"} {
 			t.Run(path+" "+theme, func(t *testing.T) {
-				p := s.tab(t, path == "/account" || path == "/upload")
+				p := s.tab(t, path == "/account" || path == "/upload" || path == "/network")
 				set := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}}
 				if _, err := chromedp.Call(p.Ctx, emulation.SetEmulatedMedia, set); err != nil {
 					t.Fatal(err)
@@ -189,7 +190,7 @@ func TestFirstAccount(t *testing.T) {
 	write(t, p, "#username", "root")
 	write(t, p, "#password", "short")
 	press(t, p, kb.Enter)
-	until(t, p, "document.querySelector('.problem')?.textContent.includes('10 characters')")
+	until(t, p, "document.querySelector('.problem')?.textContent.includes('8 characters')")
 	write(t, p, "#password", "long enough now")
 	click(t, p, "form button[type=submit]")
 	until(t, p, "location.pathname === '/' && document.querySelector('.me')?.title === 'root'")
@@ -238,7 +239,7 @@ func TestKeyboard(t *testing.T) {
 		t.Errorf("first comes %q", got)
 	}
 	until(t, p, "document.activeElement.getBoundingClientRect().top >= 0")
-	for _, want := range []string{"Lumen", "Change between dark and light", "Upload", "Log in"} {
+	for _, want := range []string{"Lumen", "Network", "Change between dark and light", "Upload", "Log in"} {
 		press(t, p, kb.Tab)
 		if got := eval[string](t, p, at); got != want {
 			t.Errorf("then comes %q, want %q", got, want)
@@ -339,7 +340,7 @@ func TestOffline(t *testing.T) {
 	until(t, p, "caches.match('"+eval[string](t, p, "document.querySelector('script[data-wasm]').dataset.wasm")+"').then(r => r !== undefined)")
 	address := strings.TrimPrefix(s.url, "http://")
 	s.stop()
-	for path, want := range map[string]string{"/": "No connection", api.WatchPath(s.videos[0].ID): "No connection", "/nowhere-near": "There is no page here"} {
+	for path, want := range map[string]string{"/": "No connection", api.WatchPath(s.videos[0].ID): "No connection", "/network": "No connection", "/nowhere-near": "There is no page here"} {
 		s.open(t, p, path)
 		until(t, p, "document.querySelector('main').textContent.includes('"+want+"')")
 		if got := eval[string](t, p, "location.pathname"); got != path {

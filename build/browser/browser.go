@@ -209,11 +209,11 @@ func Eval[T any](p *Page, expression string) (T, error) {
 	return chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 }
 
-// Until waits until an expression is true, for at most d.
+// Until waits until an expression, or what it promises, is true, for at most d.
 func (p *Page) Until(d time.Duration, expression string) error {
 	end := time.Now().Add(d)
 	for {
-		ok, err := Eval[bool](p, "Boolean("+expression+")")
+		ok, err := Eval[bool](p, "(async () => Boolean(await ("+expression+")))()")
 		if err == nil && ok {
 			return nil
 		}

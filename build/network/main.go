@@ -81,8 +81,12 @@ func run(ctx context.Context, n, port int, dir string) error {
 
 // sources are test pictures of ffmpeg.
 var sources = []struct{ name, source string }{
-	{"Colour bars", "smptehdbars"}, {"Game of Life", "life=mold=10:ratio=0.1:death_color=#C83232:life_color=#00ff00"}, {"Mandelbrot", "mandelbrot"},
-	{"Sierpinski", "sierpinski=type=triangle"}, {"Test card", "testsrc2"}, {"Cellular automaton", "cellauto=rule=110"},
+	{"Colour bars", "smptehdbars"},
+	{"Game of Life", "life=mold=10:ratio=0.1:death_color=#C83232:life_color=#00ff00"},
+	{"Mandelbrot", "mandelbrot"},
+	{"Sierpinski", "sierpinski=type=triangle"},
+	{"Test card", "testsrc2"},
+	{"Cellular automaton", "cellauto=rule=110"},
 }
 
 // films uploads a film to a pod that has none of its own.

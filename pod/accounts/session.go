@@ -161,7 +161,7 @@ func (a *Accounts) ChangePassword(ctx context.Context, actor Actor, in api.Passw
 		return err
 	}
 	if !ok {
-		return fail(api.CodeForbidden, "The old password is wrong.")
+		return fail(api.CodeForbidden, "The current password is wrong.")
 	}
 	a.limits.giveBack(accountKey(actor.Username))
 	keep, _ := parseTokenHash(actor.SessionID)

@@ -246,7 +246,7 @@ func TestUploadRefused(t *testing.T) {
 		write("large.mp4", append(slices.Clone(mp4), make([]byte, 2_000_000)...)), write("half.mp4", mp4[:len(mp4)/2]),
 	}
 	u.choose("#choose-files", files...)
-	for n, says := range []string{"not a video", "is empty", "takes files of up to 2.0 MB", "cut off"} {
+	for n, says := range []string{"not a video", "is empty", "takes files of up to 1.9 MiB", "cut off"} {
 		u.until(fmt.Sprintf(`%s === "failed" && document.querySelector(".up:nth-child(%d) .problem").textContent.includes(%q)`, state(n+1), n+1, says))
 	}
 	u.shot("refused")

@@ -56,7 +56,7 @@ func (a *account) head() Head {
 // Render implements app.Composer.
 func (a *account) Render() app.UI {
 	if a.env.Me == nil {
-		return elem("div").Class("page").Body(elem("p").Class("off-screen").Role("status").Text("Loading your account"), skeletons(4))
+		return a.env.frame.stranger("Loading your account", 4)
 	}
 	return elem("div").Class("page account").Body(
 		a.profile(),

@@ -15,6 +15,7 @@ type passwordForm struct {
 
 	env      *Env
 	old, new text
+	shown    struct{ old, new bool }
 	busy     bool
 	err      *api.Error
 }
@@ -25,8 +26,8 @@ func (p *passwordForm) Render() app.UI {
 		form("Change your password", p.send,
 			// Password managers need to know whose password it is.
 			void("input").Attr("type", "text").Class("off-screen").Attr("autocomplete", "username").Attr("value", p.env.username()).Attr("readonly", true).TabIndex(-1).Aria("hidden", true),
-			field{id: "password-old", label: "Current password", kind: "password", autocomplete: "current-password", value: &p.old, required: true}.render(),
-			field{id: "password-new", label: "New password", kind: "password", autocomplete: "new-password", value: &p.new, required: true, hint: "Your other sessions end."}.render(),
+			field{id: "password-old", label: "Current password", kind: "password", autocomplete: "current-password", value: &p.old, required: true}.secret(&p.shown.old),
+			field{id: "password-new", label: "New password", kind: "password", autocomplete: "new-password", value: &p.new, required: true, hint: passwordHint + " Your other sessions will end."}.secret(&p.shown.new),
 			problem(p.err),
 			submit(p.busy, "Change password", "Changing…"),
 		),

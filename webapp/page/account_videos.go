@@ -66,7 +66,7 @@ func (m *myVideos) body() app.UI {
 	case !m.list.Done:
 		return busyText("Loading…")
 	case len(videos) == 0:
-		return nothing(iconFilm, "Nothing published yet", "What you upload stands here.", elem("a").Class("button").Attr("href", "/upload").Text("Upload a video"))
+		return nothing(iconFilm, "Nothing published yet", "Videos that you upload appear here.", elem("a").Class("button").Attr("href", "/upload").Text("Upload a video"))
 	}
 	return elem("div").Body(
 		elem("ul").Class("rows").Body(app.Range(videos).Slice(func(i int) app.UI { return m.row(videos[i]) })),
@@ -100,13 +100,15 @@ func (m *myVideos) row(v api.Video) app.UI {
 		),
 		elem("div").Class("actions").Body(
 			// The scope is the video: rows move when one is removed.
-			elem("button").Attr("type", "button").Class("button quiet small").Aria("label", "Edit "+v.Name).Body(icon(iconEdit), elem("span").Class("wide-only").Text("Edit")).
+			elem("button").ID(editButton(v.ID)).Attr("type", "button").Class("button quiet small").Aria("label", "Edit "+v.Name).Body(icon(iconEdit), elem("span").Class("wide-only").Text("Edit")).
 				OnClick(func(app.Context, app.Event) { m.onEdit(v) }, v.ID, v.Name, v.Description, v.Tags),
 			elem("button").Attr("type", "button").Class("button quiet small danger").Aria("label", "Remove "+v.Name).Body(icon(iconRemove), elem("span").Class("wide-only").Text("Remove")).
 				OnClick(func(app.Context, app.Event) { m.onRemove(v) }, v.ID, v.Name),
 		),
 	)
 }
+
+func editButton(id video.ID) string { return "edit-button-" + id.String() }
 
 func (m *myVideos) onEdit(v api.Video) {
 	m.edited = newEdit(m.env, v, func(changed *api.Video) {
@@ -119,6 +121,7 @@ func (m *myVideos) onEdit(v api.Video) {
 			}
 		}
 		m.Update()
+		m.ctx.Defer(func(app.Context) { focus(editButton(v.ID)) })
 	})
 }
 

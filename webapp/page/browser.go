@@ -40,6 +40,9 @@ func isOnline() bool {
 	return app.IsServer || v.Truthy()
 }
 
+// isVisible says whether the page can be seen: its tab is the front one.
+func isVisible() bool { return document().Get("visibilityState").String() == "visible" }
+
 // isInstallable says whether the browser offers to install the app.
 func isInstallable() bool {
 	if app.IsServer {

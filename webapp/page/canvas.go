@@ -48,10 +48,7 @@ func (s *surface) open() {
 	s.frame = app.FuncOf(func(_ app.Value, args []app.Value) any {
 		s.pending = false
 		s.now = args[0].Float()
-		if s.width > 0 && s.draw(s) {
-			s.pending = true
-			s.timer = app.Window().Call("setTimeout", s.step, movingEvery).Int()
-		}
+		s.paint()
 		return nil
 	})
 	s.step = app.FuncOf(func(app.Value, []app.Value) any {
@@ -69,6 +66,14 @@ func (s *surface) open() {
 	s.sight.open(s.canvas, s.ask)
 	s.theme()
 	s.fit()
+}
+
+// paint draws, and asks for the next frame where something moves.
+func (s *surface) paint() {
+	if s.width > 0 && s.draw(s) && !s.pending {
+		s.pending = true
+		s.timer = app.Window().Call("setTimeout", s.step, movingEvery).Int()
+	}
 }
 
 // movingEvery is the time between two frames of what moves, in ms.
@@ -138,19 +143,25 @@ func (s *surface) theme() {
 	s.ask()
 }
 
-// fit gives the canvas the pixels that the screen has for it.
+// fit gives the canvas the pixels that the screen has for it. A new size empties it: it
+// is drawn at once, before the browser shows it.
 func (s *surface) fit() {
 	s.ratio = 1
 	if r := app.Window().Get("devicePixelRatio"); r.Truthy() {
 		s.ratio = r.Float()
 	}
 	box := s.canvas.Call("getBoundingClientRect")
-	s.width = int(math.Round(box.Get("width").Float() * s.ratio))
-	s.height = int(math.Round(box.Get("height").Float() * s.ratio))
-	s.canvas.Set("width", s.width)
-	s.canvas.Set("height", s.height)
+	width, height := int(math.Round(box.Get("width").Float()*s.ratio)), int(math.Round(box.Get("height").Float()*s.ratio))
+	if width == s.width && height == s.height {
+		return
+	}
+	s.width, s.height = width, height
+	s.canvas.Set("width", width)
+	s.canvas.Set("height", height)
 	s.layers = nil
-	s.ask()
+	if s.sight.seen {
+		s.paint()
+	}
 }
 
 // px gives CSS pixels in device pixels.

@@ -16,6 +16,7 @@ type cell struct {
 	source       swarm.Source // where most of what is here came from
 	have         float64      // 0..1
 	fetching     bool
+	plain        bool // the player had something of it by plain HTTP
 }
 
 // cellsOf groups pieces into most cells at most.
@@ -47,6 +48,21 @@ func cellsOf(pieces []swarm.PieceState, most int) []cell {
 	return cells
 }
 
+// markPlain notes the pieces that are wholly between two places of the film, 0..1, and
+// that the engine does not have.
+func markPlain(plain []bool, pieces []swarm.PieceState, from, to float64) (changed bool) {
+	n := float64(len(pieces))
+	if !(from >= 0 && to <= 1) { // the length is not known
+		return false
+	}
+	for i := int(math.Ceil(from*n - 1e-6)); i < int(math.Floor(to*n+1e-6)); i++ {
+		if !plain[i] && !pieces[i].Have {
+			plain[i], changed = true, true
+		}
+	}
+	return changed
+}
+
 // describe says what a cell is.
 func (c cell) describe(total int) string {
 	var what string
@@ -57,6 +73,8 @@ func (c cell) describe(total int) string {
 		what = formatShare(int64(math.Round(c.have*100)), 100) + " here, from " + sourceName(c.source)
 	case c.fetching:
 		what = "on its way"
+	case c.plain:
+		what = "played by plain HTTP"
 	default:
 		what = "not here yet"
 	}
@@ -124,8 +142,13 @@ func parseColor(s string) color.NRGBA {
 
 // of is the colour that a cell is heading for.
 func (p *palette) of(c cell) color.NRGBA {
-	if c.have == 0 {
+	if c.have == 0 && !c.plain {
 		return color.NRGBA{}
+	}
+	if c.have == 0 {
+		col := p.source[swarm.WebSeed] // the same bytes of the same pod, but not ours to give on
+		col.A = 255 * 2 / 5
+		return col
 	}
 	col := p.source[c.source]
 	col.A = uint8(255 * (0.4 + 0.6*c.have))

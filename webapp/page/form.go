@@ -51,7 +51,7 @@ func (f field) render() app.UI {
 	if f.autocomplete != "" {
 		in = in.Attr("autocomplete", f.autocomplete)
 	}
-	if f.autocomplete == "username" {
+	if f.autocomplete == "username" || f.autocomplete == "off" {
 		in = in.Attr("autocapitalize", "none").Spellcheck(false)
 	}
 	if f.placeholder != "" {
@@ -70,14 +70,37 @@ func (f field) render() app.UI {
 	)
 }
 
+// minPassword is what the pod takes at least (pod/accounts.MinPassword, which package
+// webapp may not import).
+const minPassword = 8
+
+var passwordHint = strconv.Itoa(minPassword) + " characters or more. A sentence is good."
+
+// secret is render for a password, with a button that shows it.
+func (f field) secret(shown *bool) app.UI {
+	f.kind = pick(*shown, "text", "password")
+	return elem("div").Class("with-toggle").Body(
+		f.render(),
+		elem("button").Attr("type", "button").Class("quiet icon-only").Aria("label", "Show the "+strings.ToLower(f.label)).Aria("pressed", *shown).
+			OnClick(func(app.Context, app.Event) { *shown = !*shown }, f.id).Body(icon(iconEye)),
+	)
+}
+
+// charactersLeft counts what is typed into the field with this id.
+func charactersLeft(id, now string, most int) app.UI {
+	left := most - utf8.RuneCountInString(now)
+	return elem("p").ID(id + "-hint").Class(pick(left < 0, "hint bad", "hint")).Text(strconv.Itoa(max(left, -left)) + pick(left < 0, " characters too many", " characters left"))
+}
+
+var tagsHint = "Separated by commas, " + strconv.Itoa(video.MaxTags) + " at most."
+
 // area is a labelled input of several lines that counts its characters.
 func area(id, label string, value *text, most int) app.UI {
-	left := most - utf8.RuneCountInString(value.now)
 	return elem("div").Class("field").Body(
 		elem("label").Attr("for", id).Text(label),
 		elem("textarea").ID(id).Attr("name", id).Class("input").Attr("rows", 4).Dir("auto").Text(value.begun).Aria("describedby", id+"-hint").
 			OnInput(value.typed, id),
-		elem("p").ID(id+"-hint").Class(pick(left < 0, "hint bad", "hint")).Text(strconv.Itoa(max(left, -left))+pick(left < 0, " characters too many", " characters left")),
+		charactersLeft(id, value.now, most),
 	)
 }
 
@@ -134,16 +157,23 @@ func (f *edit) OnMount(ctx app.Context) {
 
 // Render implements app.Composer.
 func (f *edit) Render() app.UI {
-	return form("Edit "+f.video.Name, f.save,
+	return elem("div").On("keydown", f.onKey).Body(form("Edit "+f.video.Name, f.save,
 		field{id: f.prefix + "-name", label: "Name", kind: "text", value: &f.name, required: true}.render(),
 		area(f.prefix+"-about", "Description", &f.about, video.MaxDescription),
-		field{id: f.prefix + "-tags", label: "Tags", kind: "text", value: &f.tags, hint: "Separated by commas, " + strconv.Itoa(video.MaxTags) + " at most."}.render(),
+		field{id: f.prefix + "-tags", label: "Tags", kind: "text", value: &f.tags, hint: tagsHint}.render(),
 		problem(f.err),
 		elem("div").Class("actions").Body(
 			submit(f.busy, "Save", "Saving…"),
 			elem("button").Attr("type", "button").Class("button quiet").Text("Cancel").OnClick(func(app.Context, app.Event) { f.done(nil) }),
 		),
-	)
+	))
+}
+
+// onKey gives up with Escape, unless that ends the choice of a character.
+func (f *edit) onKey(_ app.Context, e app.Event) {
+	if e.Get("key").String() == "Escape" && !e.Get("isComposing").Truthy() && !f.busy {
+		f.done(nil)
+	}
 }
 
 func (f *edit) save() {

@@ -7,17 +7,18 @@ import (
 	"time"
 )
 
-// formatBytes writes a number of bytes as people do: "0 B", "999 B", "1.5 MB".
+// formatBytes writes a number of bytes: "0 B", "999 B", "1.5 MiB". Quotas and limits are
+// set in these units, so all is shown in them.
 func formatBytes(n int64) string {
 	if n < 1000 {
 		return strconv.FormatInt(max(n, 0), 10) + " B"
 	}
 	v, unit := float64(n), -1
 	for v >= 999.5 && unit < 4 {
-		v /= 1000
+		v /= 1024
 		unit++
 	}
-	return significant(v) + " " + string("kMGTP"[unit]) + "B"
+	return significant(v) + " " + string("KMGTP"[unit]) + "iB"
 }
 
 // significant writes a number below 1000 with two digits at least.

@@ -22,7 +22,11 @@ type Frame struct {
 	env     *Env
 	url     *url.URL
 	screen  screen
-	known   bool // who the viewer is and what the pod is has been asked for
+	known   bool       // who the viewer is and what the pod is has been asked for
+	asking  bool       // it is being asked for
+	unmet   *api.Error // why it is not known, once the pod could not be reached
+	asked   int        // counts the times, so that only the last one's failure asks again
+	sending sending
 	message string
 	said    int  // counts messages, so that an old one's end does not end a new one
 	offline bool // the browser says that there is no network
@@ -49,34 +53,41 @@ func Run(m api.Methods) {
 }
 
 func (f *Frame) show(u *url.URL) {
-	f.url, f.env.frame = u, f
+	f.url, f.env.frame, f.sending.env = u, f, f.env
 	f.screen = screenFor(f.env, u)
 }
 
 // Preload asks the pod for what the page shows, and blocks. The pod calls it before
 // it renders. What could not be had is on the page, and in Head.
 func (f *Frame) Preload(ctx context.Context) {
-	if err := f.learnNow(ctx); err != nil {
+	m, err := f.meet(ctx)
+	if err != nil {
 		f.screen = &broken{err: api.AsError(err)}
 		return
+	}
+	f.env.Pod, f.env.Me, f.known = m.pod, m.me, true
+	if _, ok := f.screen.(*offline); ok {
+		f.env.Me, f.known = nil, false // it is kept, and opens for whoever is there then
 	}
 	f.screen.preload(ctx)
 }
 
-func (f *Frame) learnNow(ctx context.Context) error {
+// meeting is what the pod is and who the viewer is to it.
+type meeting struct {
+	pod api.Pod
+	me  *api.User // nil if nobody is logged in
+}
+
+func (f *Frame) meet(ctx context.Context) (meeting, error) {
 	pod, err := f.env.API.Pod(ctx)
 	if err != nil {
-		return err
+		return meeting{}, err
 	}
 	me, err := f.env.API.Me(ctx)
-	if err != nil && !api.Is(err, api.CodeUnauthorized) {
-		return err
+	if api.Is(err, api.CodeUnauthorized) {
+		return meeting{pod: pod}, nil
 	}
-	if err == nil {
-		f.env.Me = &me
-	}
-	f.env.Pod, f.known = pod, true
-	return nil
+	return meeting{pod, &me}, err
 }
 
 // Head is what the document says of the screen.
@@ -99,8 +110,8 @@ func (f *Frame) Handover() ([]byte, error) {
 func (f *Frame) OnInit() {
 	u := app.Window().URL()
 	var h handover
-	if err := json.Unmarshal([]byte(textOf(HandoverID)), &h); err == nil && h.Known {
-		f.env.Pod, f.env.Me, f.known = h.Pod, h.Me, true
+	if err := json.Unmarshal([]byte(textOf(HandoverID)), &h); err == nil {
+		f.env.Pod, f.env.Me, f.known = h.Pod, h.Me, h.Known
 		player.SetPod(h.Pod)
 	}
 	f.show(u)
@@ -119,18 +130,22 @@ func (f *Frame) OnInit() {
 // OnMount is called once, when the app has taken over from the document.
 func (f *Frame) OnMount(ctx app.Context) {
 	f.ctx = ctx
-	if !f.known {
+	if _, ok := f.screen.(*offline); !ok && !f.known {
 		f.learn()
 	}
-	f.setHead()
 	f.scrolls = map[string]float64{}
 	restoreTyped()
 	manageScrolling()
 	onAddress(ctx, f.follow)
+	f.setHead() // it may lead to another address
 	for event, offline := range map[string]bool{"online": false, "offline": true} {
 		app.Window().AddEventListener(event, func(app.Context, app.Event) {
 			f.offline = offline
-			if !offline && !f.known {
+			switch {
+			case offline:
+			case f.known:
+				f.again()
+			default:
 				f.learn()
 			}
 			f.Update()
@@ -140,22 +155,62 @@ func (f *Frame) OnMount(ctx app.Context) {
 }
 
 // learn asks what the pod is and who the viewer is: the shell that the service worker
-// keeps knows neither.
+// keeps does not know. It asks now and then until there is an answer.
 func (f *Frame) learn() {
-	send(f.ctx, f.env.API.Pod, func(p api.Pod, err error) {
+	if f.asking {
+		return
+	}
+	f.asking = true
+	f.asked++
+	asked := f.asked
+	send(f.ctx, f.meet, func(m meeting, err error) {
+		f.asking = false
 		if err != nil {
-			return // the screen says what is wrong; "online" asks again
-		}
-		f.env.Pod, f.known = p, true
-		player.SetPod(p)
-		f.setHead()
-		send(f.ctx, f.env.API.Me, func(u api.User, err error) {
-			if err == nil {
-				f.env.setMe(&u)
-			}
+			f.unmet = api.AsError(err)
 			f.screen.Update()
-		})
+			f.learnLater(asked)
+			return
+		}
+		f.env.Pod, f.known, f.unmet = m.pod, true, nil
+		player.SetPod(m.pod)
+		f.env.setMe(m.me)
+		f.setHead()
+		f.again()
+		f.screen.Update()
 	})
+}
+
+// learnEvery is the time between two attempts; a page that nobody sees waits on.
+const learnEvery = 4 * time.Second
+
+func (f *Frame) learnLater(asked int) {
+	f.ctx.After(learnEvery, func(app.Context) {
+		switch {
+		case f.known || f.asked != asked:
+		case isVisible():
+			f.learn()
+		default:
+			f.learnLater(asked)
+		}
+	})
+}
+
+// again has the screen ask for what it could not have while the pod was away.
+func (f *Frame) again() {
+	if s, ok := f.screen.(interface{ again() }); ok {
+		s.again()
+	}
+}
+
+// stranger is what a screen that needs to know the viewer shows until then.
+func (f *Frame) stranger(text string, n int) app.UI {
+	if f.unmet != nil {
+		return elem("div").Class("page").Body(failure(f.unmet, func() {
+			f.unmet = nil
+			f.learn()
+		}))
+	}
+	return elem("div").Class("page").Body(elem("p").Class("off-screen").Role("status").Text(text), skeletons(n))
 }
 
 // follow changes the screen when the address has changed.
@@ -175,6 +230,10 @@ func (f *Frame) follow() {
 		f.screen = next
 	}
 	f.setHead()
+	if !f.known {
+		f.learn()
+	}
+	f.sending.moved()
 	f.ctx.Defer(func(app.Context) {
 		f.mini.place()
 		if back {
@@ -258,6 +317,7 @@ func (f *Frame) header() app.UI {
 				f.topLink("/network", "Network"),
 				f.installButton(),
 				themeButton(),
+				&f.sending,
 				f.link("/upload", "button small", iconUpload, "Upload"),
 				f.account(),
 			),
@@ -292,6 +352,9 @@ func (f *Frame) topLink(path, text string) app.UI {
 }
 
 func (f *Frame) account() app.UI {
+	if f.env.Me == nil && !f.known {
+		return nil
+	}
 	if f.env.Me == nil {
 		href := "/login"
 		if f.url.Path != "/" && f.url.Path != "/login" && f.url.Path != "/offline" {

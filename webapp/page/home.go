@@ -9,16 +9,18 @@ import (
 	"github.com/maxence-charriere/go-app/v9/pkg/app"
 
 	"kinopod/shared/api"
+	"kinopod/shared/network"
 )
 
-// home is the newest videos, of everybody or of one uploader, without an end.
+// home is the newest videos, of everybody, of one uploader or of one pod, without an end.
 type home struct {
 	component
 
 	env      *Env
 	key      string // the address
 	uploader string
-	cursor   string // of the page that the address names; "" is the first
+	origin   network.Host // "" is any; an uploader without one is of this pod
+	cursor   string       // of the page that the address names; "" is the first
 	now      time.Time
 	feed     content[feed]
 	more     content[api.VideoPage] // the next page
@@ -37,6 +39,7 @@ const listed = api.DefaultPage
 
 func (h *home) open(u *url.URL) {
 	h.key, h.uploader, h.cursor, h.now = u.RequestURI(), u.Query().Get("uploader"), u.Query().Get("cursor"), time.Now()
+	h.origin, _ = network.ParseHost(u.Query().Get("origin")) // what is none is left away
 	h.feed, h.more, h.busy = content[feed]{serial: h.feed.serial + 1}, content[api.VideoPage]{serial: h.more.serial + 1}, false
 	if kept, ok := h.env.feeds[h.key]; ok {
 		h.feed.set(kept, nil)
@@ -47,8 +50,8 @@ func (h *home) open(u *url.URL) {
 }
 
 func (h *home) query(cursor string) api.VideosQuery {
-	q := api.VideosQuery{Uploader: h.uploader, Cursor: cursor, Limit: listed}
-	if h.uploader != "" {
+	q := api.VideosQuery{Origin: h.origin, Uploader: h.uploader, Cursor: cursor, Limit: listed}
+	if h.uploader != "" && h.origin == "" {
 		q.Origin = h.env.Pod.Host
 	}
 	return q
@@ -72,11 +75,29 @@ func (h *home) content() any { return &h.feed }
 
 func (h *home) head() Head {
 	d := Head{Description: "The newest videos of " + h.env.Pod.Name + ". Every viewer is a source.", Kind: "website", Status: h.feed.status(), Canonical: "/"}
-	if h.uploader != "" {
+	switch {
+	case h.uploader != "":
 		d.Title, d.Description = h.uploader, "Videos by "+h.uploader+"."
-		d.Canonical = "/?uploader=" + url.QueryEscape(h.uploader)
+	case h.origin != "":
+		d.Title = "Videos of " + string(h.origin)
+		d.Description = d.Title + "."
+	default:
+		return d
 	}
+	d.Canonical = "/?" + h.filter().Encode()
 	return d
+}
+
+// filter is the part of the address that says whose videos are shown.
+func (h *home) filter() url.Values {
+	u := url.Values{}
+	if h.uploader != "" {
+		u.Set("uploader", h.uploader)
+	}
+	if h.origin != "" {
+		u.Set("origin", string(h.origin))
+	}
+	return u
 }
 
 // OnMount implements app.Mounter.
@@ -92,6 +113,13 @@ func (h *home) start() {
 		return
 	}
 	h.load()
+}
+
+// again is called when the pod is back.
+func (h *home) again() {
+	if !h.feed.Done && h.feed.Err != nil {
+		h.load()
+	}
 }
 
 func (h *home) load() {
@@ -158,12 +186,18 @@ func (h *home) Render() app.UI {
 }
 
 func (h *home) heading() app.UI {
-	if h.uploader == "" {
+	name, of := h.uploader, string(h.origin)
+	switch {
+	case name == "" && of == "":
 		return elem("h1").Class("page-title").Text("Newest")
+	case name == "":
+		name, of = "Videos of "+of, ""
 	}
 	return elem("div").Class("uploader-head").Body(
-		avatar(h.uploader),
-		elem("h1").Class("page-title").Dir("auto").Text(h.uploader),
+		avatar(pick(h.uploader != "", h.uploader, string(h.origin))),
+		elem("h1").Class("page-title").Dir("auto").Text(name),
+		app.If(of != "", elem("span").Class("dim").Text("@ "+of)),
+		app.If(h.origin != "", elem("a").Class("button quiet small").Attr("href", "/").Text("Show all")),
 	)
 }
 
@@ -175,6 +209,10 @@ func (h *home) list() app.UI {
 		return elem("div").Body(elem("p").Class("off-screen").Role("status").Text("Loading videos"), skeletons(12))
 	case len(h.feed.Value.Videos) == 0 && h.uploader != "":
 		return nothing(iconFilm, "No videos", "Nobody of this name has published a video here.", elem("a").Class("button quiet").Attr("href", "/").Text("All videos"))
+	case len(h.feed.Value.Videos) == 0 && h.origin != "":
+		return nothing(iconFilm, "No videos", "Nothing of "+string(h.origin)+" is listed here.", elem("a").Class("button quiet").Attr("href", "/network").Text("The network"))
+	case len(h.feed.Value.Videos) == 0 && h.env.Me == nil && h.env.Pod.Registration != "open":
+		return nothing(iconFilm, "Nothing here yet", "No video has been published on this pod.", nil)
 	case len(h.feed.Value.Videos) == 0:
 		return nothing(iconFilm, "Nothing here yet", "The first video of this pod could be yours.", elem("a").Class("button").Attr("href", "/upload").Text("Upload a video"))
 	}
@@ -194,10 +232,8 @@ func (h *home) end() app.UI {
 	case !h.feed.Done || cursor == "":
 		return nil
 	case app.IsServer:
-		u := url.Values{"cursor": {cursor}}
-		if h.uploader != "" {
-			u.Set("uploader", h.uploader)
-		}
+		u := h.filter()
+		u.Set("cursor", cursor)
 		return elem("a").Class("button quiet").Attr("href", "/?"+u.Encode()).Attr("rel", "next").Text("More videos")
 	}
 	return elem("button").Attr("type", "button").Class("button quiet").Attr("disabled", h.busy).Text(pick(h.busy, "Loading…", "More videos")).

@@ -39,15 +39,20 @@ func icon(path string) app.UI {
 
 // avatar is the first letter of a name on a disc; one name has always the same hue.
 func avatar(name string) app.UI {
-	r, _ := utf8.DecodeRuneInString(strings.TrimSpace(name))
-	if r == utf8.RuneError {
-		r = '?'
-	}
 	hue := 0
 	for _, b := range []byte(name) {
 		hue = (hue*31 + int(b)) % avatarHues
 	}
-	return elem("span").Class("avatar", "hue-"+string(rune('0'+hue))).Aria("hidden", true).Text(string(unicode.ToUpper(r)))
+	return elem("span").Class("avatar", "hue-"+string(rune('0'+hue))).Aria("hidden", true).Text(initial(name))
+}
+
+// initial is the first letter of a name.
+func initial(name string) string {
+	r, _ := utf8.DecodeRuneInString(strings.TrimSpace(name))
+	if r == utf8.RuneError {
+		r = '?'
+	}
+	return string(unicode.ToUpper(r))
 }
 
 // avatarHues is the number of hues that the style sheet has for avatars.

@@ -50,7 +50,7 @@ func (l *login) head() Head {
 func (l *login) title() string {
 	switch {
 	case l.setup != "":
-		return "Make the first account"
+		return "Create the first account"
 	case l.register:
 		return "Create an account"
 	}
@@ -86,18 +86,14 @@ func (l *login) form() app.UI {
 		return nil
 	}
 	name := field{id: "username", label: "Name", kind: "text", autocomplete: "username", value: &l.name, most: video.MaxUploader, required: true}
-	password := field{id: "password", label: "Password", kind: pick(l.shown, "text", "password"), autocomplete: "current-password", value: &l.password, required: true}
+	password := field{id: "password", label: "Password", kind: "password", autocomplete: "current-password", value: &l.password, required: true}
 	if l.register {
 		name.hint = "Others see it beside your videos."
-		password.autocomplete, password.hint = "new-password", "10 characters or more. A sentence is good."
+		password.autocomplete, password.hint = "new-password", passwordHint
 	}
 	return form(l.title(), l.send,
 		name.render(),
-		elem("div").Class("with-toggle").Body(
-			password.render(),
-			elem("button").Attr("type", "button").Class("quiet icon-only").Aria("label", "Show the password").Aria("pressed", l.shown).
-				OnClick(func(app.Context, app.Event) { l.shown = !l.shown }).Body(icon(iconEye)),
-		),
+		password.secret(&l.shown),
 		problem(l.err),
 		submit(l.busy, pick(l.register, "Create account", "Log in"), "One moment…"),
 	)
@@ -110,7 +106,7 @@ func (l *login) other() app.UI {
 		return nil
 	case l.register && l.invite == "" && registration != "open":
 		return elem("div").Body(
-			elem("p").Text(pick(registration == "invite", "On this pod one needs an invitation: a link from a moderator.", "This pod takes no new accounts.")),
+			elem("p").Text(pick(registration == "invite", "You need an invitation to register on this pod. It is a link from a moderator.", "This pod takes no new accounts.")),
 			elem("a").Class("button quiet").Attr("href", "/login").Text("Log in"),
 		)
 	case l.register:

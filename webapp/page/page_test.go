@@ -5,15 +5,18 @@ import (
 	"math"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/maxence-charriere/go-app/v9/pkg/app"
 
 	"kinopod/webapp/swarm"
 )
 
 func TestFormat(t *testing.T) {
-	for n, want := range map[int64]string{-1: "0 B", 0: "0 B", 999: "999 B", 1000: "1.0 kB", 9_949: "9.9 kB", 9_960: "10 kB", 999_499: "999 kB", 999_500: "1.0 MB", 123_456_789: "123 MB", 1 << 62: "4612 PB"} {
+	for n, want := range map[int64]string{-1: "0 B", 0: "0 B", 999: "999 B", 1000: "1.0 KiB", 9 << 10: "9.0 KiB", 10_200: "10 KiB", 1023 << 10: "1.0 MiB", 123_456_789: "118 MiB", 20 << 30: "20 GiB", 1 << 62: "4096 PiB"} {
 		if got := formatBytes(n); got != want {
 			t.Errorf("formatBytes(%d) = %q, want %q", n, got, want)
 		}
@@ -142,6 +145,60 @@ func TestPaintRow(t *testing.T) {
 	}
 }
 
+// What the player had by plain HTTP is told from what is missing.
+func TestPlainPieces(t *testing.T) {
+	plain := make([]bool, 8)
+	if !markPlain(plain, pieces("..w....."), 0.05, 0.51) || markPlain(plain, pieces("..w....."), 0.05, 0.51) || markPlain(plain, pieces("........"), math.NaN(), 0.5) {
+		t.Error("what changed")
+	}
+	if want := []bool{false, true, false, true, false, false, false, false}; !slices.Equal(plain, want) {
+		t.Errorf("%v", plain)
+	}
+	s := &strip{plain: plain, stats: swarm.Stats{Pieces: pieces("........")}}
+	if !s.plainOnly() {
+		t.Error("the swarm gave nothing yet")
+	}
+	s.stats.Pieces, s.stats.FromPod = pieces("w......."), 1
+	if got := s.summary(); s.plainOnly() || got != "1 of 8 pieces are here, 1 from the web seed; 2 more played by plain HTTP." {
+		t.Error(got)
+	}
+	if c := (cell{count: 1, plain: true}); c.describe(8) != "Piece 1 of 8: played by plain HTTP" {
+		t.Error(c.describe(8))
+	}
+	p := &panel{known: true, plain: true}
+	if got := p.state(); got != "Starting by HTTP" {
+		t.Error(got)
+	}
+}
+
+// Only addresses become links, and only those of the web.
+func TestLinks(t *testing.T) {
+	for text, want := range map[string]string{
+		"See https://a.example/x?y=1&z=2#t, and (http://b.example/q_(r)).": "See [https://a.example/x?y=1&z=2#t], and ([http://b.example/q_(r)]).",
+		"HTTPS://A.example.": "[HTTPS://A.example].", "https://a.example\nhttps://b.example": "[https://a.example]\n[https://b.example]",
+		"javascript:alert(1) data:text/html,x ftp://a.example www.a.example xhttp://a.example": "javascript:alert(1) data:text/html,x ftp://a.example www.a.example xhttp://a.example",
+		"http:// https:/a http:a https://u:p@a.example/":                                       "http:// https:/a http:a https://u:p@a.example/",
+		"javascript:https://a.example":                                                         "javascript:[https://a.example]",
+		`https://a.example/"><script>alert(1)</script>`:                                        `[https://a.example/]"><script>alert(1)</script>`,
+		"": "", "…http": "…http", "İ http://a.example": "İ http://a.example",
+	} {
+		got := ""
+		for _, s := range spansOf(text) {
+			got += pick(s.address != "", "["+s.text+"]", s.text)
+			if s.address != "" && !strings.HasPrefix(s.address, "http://") && !strings.HasPrefix(s.address, "https://") {
+				t.Errorf("%q leads to %q", text, s.address)
+			}
+		}
+		if got != want {
+			t.Errorf("%q: %q, not %q", text, got, want)
+		}
+	}
+	html := app.HTMLString(elem("p").Body(linked("<b>x</b> https://a.example/<i>")...))
+	if strings.Contains(html, "<b>") || strings.Contains(html, "<i>") || !strings.Contains(html, `rel="nofollow noopener noreferrer ugc"`) || !strings.Contains(html, `target="_blank"`) {
+		t.Error(html)
+	}
+}
+
 func TestGrid(t *testing.T) {
 	for _, n := range []int{1, 7, 466, 2000, 100_000} {
 		g := gridFor(n, 330, 96, 4, 12)
@@ -216,5 +273,38 @@ func TestEditChecks(t *testing.T) {
 	c, err := f.change()
 	if err != nil || *c.Name != "A name" || strings.Join(*c.Tags, "|") != "go|two" || *c.Description != "" {
 		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// However many pods there are, each has a place of its own in the picture.
+func TestRingPlaces(t *testing.T) {
+	for n := range 260 {
+		places := ringPlaces(n)
+		if len(places) != n {
+			t.Fatalf("%d places for %d", len(places), n)
+		}
+		for i, a := range places {
+			if a.x < 5 || a.x > 95 || a.y < 5 || a.y > 95 || math.Hypot(a.x-50, a.y-50) < 14 {
+				t.Errorf("%d of %d is at %v", i, n, a)
+			}
+			for _, b := range places[:i] {
+				if d := math.Hypot(a.x-b.x, a.y-b.y); d < 3 {
+					t.Errorf("of %d, %v and %v are %.1f apart", n, a, b, d)
+				}
+			}
+		}
+	}
+}
+
+func TestParsePod(t *testing.T) {
+	for typed, want := range map[string]string{" Pod.Example:9090 ": "pod.example:9090", "[::1]:80": "[::1]:80", "localhost": "localhost"} {
+		if h, err := parsePod(typed, "us.example"); err != nil || string(h) != want {
+			t.Errorf("%q: %s, %v", typed, h, err)
+		}
+	}
+	for _, typed := range []string{"", " ", "https://a", "a/b", "a@b", "a b", "a,b", "us.example", "a:0", "a:99999", "-a", "[::1", strings.Repeat("a", 300), "ä.example"} {
+		if h, err := parsePod(typed, "us.example"); err == nil {
+			t.Errorf("%q is taken for %s", typed, h)
+		}
 	}
 }

@@ -20,6 +20,7 @@ type panel struct {
 
 	stats    swarm.Stats
 	known    bool // stats have come
+	plain    bool // the film plays by plain HTTP so far
 	down, up history
 	rendered time.Time
 	sampled  time.Time
@@ -41,7 +42,7 @@ func (h *history) add(v float64) {
 }
 
 func (p *panel) reset() {
-	p.stats, p.known, p.down, p.up = swarm.Stats{}, false, nil, nil
+	p.stats, p.known, p.plain, p.down, p.up = swarm.Stats{}, false, false, nil, nil
 	if p.surface != nil {
 		p.surface.ask()
 		p.Update()
@@ -133,6 +134,8 @@ func (p *panel) state() string {
 		return "Joining…"
 	case p.stats.Complete:
 		return "Complete, seeding"
+	case p.plain:
+		return "Starting by HTTP"
 	case viewers == 0:
 		return "No other viewers yet"
 	}
@@ -231,13 +234,14 @@ func (p *panel) sources() app.UI {
 				)
 			}),
 		),
+		app.If(p.plain, elem("p").Class("hint").Text("The film begins by plain HTTP, until the swarm takes over.")),
 		p.ratio(),
 	)
 }
 
 // ratio is what was given of what was taken.
 func (p *panel) ratio() app.UI {
-	taken := p.stats.FromWebSeed + p.stats.FromPod + p.stats.FromViewers
+	taken := taken(p.stats)
 	text := "Given to others"
 	ratio := "–"
 	if taken > 0 {

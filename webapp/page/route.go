@@ -25,6 +25,8 @@ func screenFor(e *Env, u *url.URL) screen {
 		s = &login{env: e}
 	case path == "account":
 		s = &account{env: e}
+	case path == "network":
+		s = &pods{env: e}
 	case path == "offline":
 		s = &offline{env: e}
 	}

@@ -19,6 +19,7 @@ type strip struct {
 	app.Compo
 
 	stats    swarm.Stats
+	plain    []bool  // of each piece: the player had it by plain HTTP
 	duration float64 // seconds
 	surface  *surface
 	shown    []color.NRGBA // of each cell, on the way to what it is
@@ -37,6 +38,7 @@ const (
 
 func (s *strip) reset() {
 	s.stats, s.duration, s.shown, s.cells, s.pointed, s.focused = swarm.Stats{}, 0, nil, nil, -1, false
+	s.plain = nil
 	if s.surface != nil {
 		s.surface.ask()
 	}
@@ -46,6 +48,7 @@ func (s *strip) reset() {
 func (s *strip) show(stats swarm.Stats, duration float64) {
 	changed := !slices.Equal(stats.Pieces, s.stats.Pieces) || stats.Playhead != s.stats.Playhead
 	s.stats, s.duration = stats, duration
+	changed = s.notePlain() || changed
 	if !changed || s.surface == nil {
 		return
 	}
@@ -58,6 +61,37 @@ func (s *strip) show(stats swarm.Stats, duration float64) {
 		s.Update()
 	}
 }
+
+// notePlain notes which pieces the player had without the engine: what it has buffered
+// before the engine has given it anything, and what it has played that the engine does
+// not have.
+func (s *strip) notePlain() (changed bool) {
+	v := element("kinopod-video")
+	if !v.Truthy() || len(s.stats.Pieces) == 0 {
+		return false
+	}
+	length, until := v.Get("duration").Float(), v.Get("currentTime").Float()
+	if taken(s.stats) == 0 {
+		until = length
+	}
+	if len(s.plain) != len(s.stats.Pieces) {
+		s.plain = make([]bool, len(s.stats.Pieces))
+	}
+	ranges := v.Get("buffered")
+	for i := range ranges.Get("length").Int() {
+		from, to := ranges.Call("start", i).Float(), min(ranges.Call("end", i).Float(), until)
+		changed = markPlain(s.plain, s.stats.Pieces, from/length, to/length) || changed
+	}
+	return changed
+}
+
+// plainOnly says that the film plays, and nothing of it came through the swarm yet.
+func (s *strip) plainOnly() bool {
+	return taken(s.stats) == 0 && slices.Contains(s.plain, true) && !slices.ContainsFunc(s.stats.Pieces, func(p swarm.PieceState) bool { return p.Have })
+}
+
+// taken is how many bytes came through the swarm.
+func taken(s swarm.Stats) int64 { return s.FromWebSeed + s.FromPod + s.FromViewers }
 
 // OnMount implements app.Mounter.
 func (s *strip) OnMount(app.Context) {
@@ -109,6 +143,15 @@ func (s *strip) summary() string {
 			text += ", " + strconv.Itoa(from[source]) + " from " + sourceName(source)
 		}
 	}
+	plain := 0
+	for i, p := range s.stats.Pieces {
+		if i < len(s.plain) && s.plain[i] && !p.Have {
+			plain++
+		}
+	}
+	if plain > 0 {
+		text += "; " + strconv.Itoa(plain) + " more played by plain HTTP"
+	}
 	return text + "."
 }
 
@@ -117,6 +160,9 @@ func (s *strip) draw(f *surface) (again bool) {
 	c := f.context
 	c.Call("clearRect", 0, 0, f.width, f.height)
 	s.cells = cellsOf(s.stats.Pieces, max(1, f.width/int(f.px(stripCell))))
+	for i, c := range s.cells {
+		s.cells[i].plain = c.first+c.count <= len(s.plain) && slices.Contains(s.plain[c.first:c.first+c.count], true)
+	}
 	middle, width := float64(f.height)/2, float64(f.width)
 	gap := int(f.px(1))
 	n := max(1, len(s.cells))
@@ -254,12 +300,6 @@ func (s *strip) onBlur(app.Context, app.Event) {
 }
 
 func (s *strip) onClick(ctx app.Context, e app.Event) { s.seek(placeOf(ctx, e) * s.duration) }
-
-// Steps of the keyboard, in seconds.
-const (
-	stepSmall = 5
-	stepLarge = 30
-)
 
 func (s *strip) onKey(_ app.Context, e app.Event) {
 	v := element("kinopod-video")

@@ -36,6 +36,7 @@ type uploads struct {
 func newUpload(e *Env) screen {
 	if e.queue == nil {
 		e.queue = startQueue(e.API)
+		e.frame.sending.follow()
 	}
 	return &uploads{
 		env: e, queue: e.queue, ask: question{id: "discard-upload"},
@@ -60,12 +61,7 @@ func (u *uploads) head() Head {
 
 // progress is how many bytes of what is going up went up.
 func (u *uploads) progress() (done, size int64) {
-	for _, it := range u.items() {
-		if it.State != upload.Failed && it.State != upload.Done {
-			done, size = done+it.Bytes, size+it.Size
-		}
-	}
-	return done, size
+	return progressOf(u.items())
 }
 
 func (u *uploads) items() []upload.Item {
@@ -199,7 +195,7 @@ func (u *uploads) load() {
 // Render implements app.Composer.
 func (u *uploads) Render() app.UI {
 	if u.env.Me == nil {
-		return elem("div").Class("page").Body(elem("p").Class("off-screen").Role("status").Text("Loading"), skeletons(2))
+		return u.env.frame.stranger("Loading", 2)
 	}
 	items, unfinished := u.items(), u.list()
 	return elem("div").Class("page upload").DataSet("over", u.over).Body(

@@ -23,7 +23,7 @@ const (
 // card is one file of the queue. Handlers have its key as their scope: cards move when
 // one is taken away.
 func (u *uploads) card(it upload.Item) app.UI {
-	begun := !(it.State == upload.Failed && it.ID.IsZero())
+	begun := !(it.State == upload.Failed && it.ID.IsZero()) && !refused(it)
 	return elem("li").Class("panel up").DataSet("state", it.State.String()).DataSet("key", it.Key).Aria("label", it.FileName).Body(
 		elem("div").Class("up-top").Body(
 			elem("div").Class("up-title").Body(
@@ -34,11 +34,16 @@ func (u *uploads) card(it upload.Item) app.UI {
 		),
 		elem("progress").Attr("hidden", !begun).Attr("max", 1000).Attr("value", int(it.Fraction()*1000)).Aria("label", "Uploaded of "+it.FileName),
 		u.status(it),
-		slot(it.Preview.Refused, elem("p").Class("up-warning").Text(
+		slot(begun && it.Preview.Refused, elem("p").Class("up-warning").Text(
 			"This browser cannot play the file, so many viewers could not either. MP4 with H.264 and AAC, and WebM, play everywhere.")),
 		slot(it.State == upload.Done, u.published(it)),
 		slot(begun, elem("div").Class("up-body").Body(u.pictures(it), u.details(it))),
 	)
+}
+
+// refused says that the pod will never take the file: there is nothing more to say of it.
+func refused(it upload.Item) bool {
+	return it.State == upload.Failed && (it.Err.Code == api.CodeUnsupported || it.Err.Code == api.CodeInvalid && (it.ID.IsZero() || it.Bytes >= it.Size))
 }
 
 // fileLine is what is known of the file itself.
@@ -79,10 +84,11 @@ func (u *uploads) buttons(it upload.Item) app.UI {
 			button(iconRetry, "Try again", u.queue.Resume)
 		}
 	}
-	name := "Discard"
-	if it.Ended() && (it.State == upload.Done || it.ID.IsZero()) {
-		name = "Close"
+	if it.State == upload.Failed && (refused(it) || it.ID.IsZero()) {
+		button(iconClose, "Dismiss", u.onClose)
+		return elem("div").Class("actions").Body(out...)
 	}
+	name := pick(it.State == upload.Done, "Close", "Discard")
 	out = append(out, elem("button").Attr("type", "button").Class("quiet icon-only").Aria("label", name+" "+it.FileName).Title(name).Body(icon(iconClose)).
 		OnClick(func(app.Context, app.Event) { u.onClose(it.Key) }, it.Key))
 	return elem("div").Class("actions").Body(out...)
@@ -100,7 +106,7 @@ func (u *uploads) onClose(key int) {
 		if it.Key != key {
 			continue
 		}
-		if it.State == upload.Done || it.ID.IsZero() {
+		if it.State == upload.Done || it.ID.IsZero() || refused(it) {
 			u.close(key)
 			return
 		}
@@ -211,6 +217,9 @@ func (u *uploads) pictures(it upload.Item) app.UI {
 	name := "picture-" + strconv.Itoa(it.Key)
 	return elem("fieldset").Class("up-pictures").Body(
 		elem("legend").Class("up-legend").Text("Thumbnail"),
+		elem("span").Class("thumb up-chosen").Aria("hidden", true).Body(
+			void("img").Attr("src", pictures[max(it.Chosen, 0)].URL).Attr("alt", "").Attr("width", api.ThumbnailWidth).Attr("height", api.ThumbnailHeight),
+		),
 		elem("div").Class("up-choice").Body(app.Range(pictures).Slice(func(i int) app.UI {
 			return elem("label").Class("up-picture").Body(
 				void("input").Attr("type", "radio").Class("off-screen").Attr("name", name).Attr("value", i).Attr("checked", i == it.Chosen).
@@ -245,18 +254,20 @@ func (u *uploads) details(it upload.Item) app.UI {
 	return elem("div").Class("up-details").Body(
 		elem("div").Class("field").Body(
 			elem("label").Attr("for", name).Text("Name"),
-			void("input").ID(name).Attr("type", "text").Class("input").Dir("auto").Attr("maxlength", video.MaxName).Attr("required", true).Attr("autocomplete", "off").Attr("value", begun.Name).
+			void("input").ID(name).Attr("type", "text").Class("input").Dir("auto").Attr("required", true).Attr("autocomplete", "off").Attr("value", begun.Name).
 				OnInput(set(func(d *upload.Details, text string) { d.Name = text }), it.Key),
 		),
 		elem("div").Class("field").Body(
 			elem("label").Attr("for", about).Text("Description"),
-			elem("textarea").ID(about).Class("input").Dir("auto").Attr("rows", 3).Attr("maxlength", most).Attr("value", begun.Description).
+			elem("textarea").ID(about).Class("input").Dir("auto").Attr("rows", 3).Aria("describedby", about+"-hint").Attr("value", begun.Description).
 				OnInput(set(func(d *upload.Details, text string) { d.Description = text }), it.Key),
+			charactersLeft(about, it.Details.Description, most),
 		),
 		elem("div").Class("field").Body(
 			elem("label").Attr("for", tags).Text("Tags"),
-			void("input").ID(tags).Attr("type", "text").Class("input").Dir("auto").Attr("autocomplete", "off").Attr("placeholder", "travel, sea, 2024").Attr("value", begun.Tags).
+			void("input").ID(tags).Attr("type", "text").Class("input").Dir("auto").Attr("autocomplete", "off").Attr("placeholder", "travel, sea, 2024").Aria("describedby", tags+"-hint").Attr("value", begun.Tags).
 				OnInput(set(func(d *upload.Details, text string) { d.Tags = text }), it.Key),
+			elem("p").ID(tags+"-hint").Class("hint").Text(tagsHint),
 		),
 		u.saving(it),
 	)

@@ -21,11 +21,11 @@ func TestUploadWords(t *testing.T) {
 	}{
 		{upload.Item{State: upload.Checking, Size: 2e6}, "Looking at the file…", ""},
 		{upload.Item{State: upload.Waiting, Size: 2e6}, "Waits for its turn", ""},
-		{upload.Item{State: upload.Sending, Size: 2e6, Bytes: 86e4}, "43 %", "860 kB of 2.0 MB"},
-		{upload.Item{State: upload.Sending, Size: 2e6, Bytes: 1e6, Speed: 1e5, Left: 10 * time.Second}, "50 %", "1.0 MB of 2.0 MB · 100 kB/s · 10 s left"},
-		{upload.Item{State: upload.Retrying, Size: 2e6, Err: offline, RetryAt: now.Add(4500 * time.Millisecond)}, "The pod cannot be reached. Trying again in 5 s.", "0 B of 2.0 MB"},
-		{upload.Item{State: upload.Retrying, Size: 2e6, Err: offline, RetryAt: now}, "The pod cannot be reached. Trying again…", "0 B of 2.0 MB"},
-		{upload.Item{State: upload.Paused, Size: 2e6, Bytes: 1e6}, "Paused at 50 %", "1.0 MB of 2.0 MB"},
+		{upload.Item{State: upload.Sending, Size: 2 << 20, Bytes: 860 << 10}, "42 %", "860 KiB of 2.0 MiB"},
+		{upload.Item{State: upload.Sending, Size: 2 << 20, Bytes: 1 << 20, Speed: 100 << 10, Left: 10 * time.Second}, "50 %", "1.0 MiB of 2.0 MiB · 100 KiB/s · 10 s left"},
+		{upload.Item{State: upload.Retrying, Size: 2e6, Err: offline, RetryAt: now.Add(4500 * time.Millisecond)}, "The pod cannot be reached. Trying again in 5 s.", "0 B of 1.9 MiB"},
+		{upload.Item{State: upload.Retrying, Size: 2e6, Err: offline, RetryAt: now}, "The pod cannot be reached. Trying again…", "0 B of 1.9 MiB"},
+		{upload.Item{State: upload.Paused, Size: 2e6, Bytes: 1e6}, "Paused at 50 %", "977 KiB of 1.9 MiB"},
 		{upload.Item{State: upload.Done, Size: 2e6, Bytes: 2e6}, "Published", ""},
 	} {
 		if got := stateText(c.item, now); got != c.state {
@@ -60,16 +60,18 @@ func TestUploadButtons(t *testing.T) {
 		{upload.Item{State: upload.Sending, ID: id}, "Pause Discard"},
 		{upload.Item{State: upload.Retrying, ID: id, Err: &api.Error{}}, "Try now Pause Discard"},
 		{upload.Item{State: upload.Paused, ID: id}, "Resume Discard"},
-		{failed(api.CodeUnsupported), "Close"},
-		{failed(api.CodeTooLarge), "Try again Close"},
-		{failed(api.CodeUnauthorized), "Log in Close"},
+		{failed(api.CodeUnsupported), "Dismiss"},
+		{failed(api.CodeTooLarge), "Try again Dismiss"},
+		{failed(api.CodeUnauthorized), "Log in Dismiss"},
 		{upload.Item{State: upload.Failed, ID: id, Err: &api.Error{Code: api.CodeNoSpace}}, "Try again Discard"},
+		{upload.Item{State: upload.Failed, ID: id, Size: 9, Bytes: 9, Err: &api.Error{Code: api.CodeInvalid}}, "Dismiss"},
+		{upload.Item{State: upload.Failed, ID: id, Size: 9, Bytes: 5, Err: &api.Error{Code: api.CodeInvalid}}, "Discard"},
 		{upload.Item{State: upload.Done, ID: id}, "Close"},
 	} {
 		var got []string
 		c.item.FileName = "f"
 		html := app.HTMLString(u.buttons(c.item))
-		for _, word := range []string{"Try now", "Try again", "Resume", "Log in", "Pause", "Discard", "Close"} {
+		for _, word := range []string{"Try now", "Try again", "Resume", "Log in", "Pause", "Discard", "Dismiss", "Close"} {
 			if strings.Contains(html, `aria-label="`+word+` `) || word == "Log in" && strings.Contains(html, word) {
 				got = append(got, word)
 			}

@@ -30,6 +30,7 @@ type watch struct {
 	remove question
 	stop   func() // of the swarm's statistics
 	keep   bool   // the film plays on when the page is left (mini)
+	keys   keys
 }
 
 // playerPlace is the id of the element that the player's one <video> is put into.
@@ -94,6 +95,7 @@ func cut(s string, n int) string {
 // OnMount implements app.Mounter.
 func (w *watch) OnMount(ctx app.Context) {
 	w.ctx = ctx
+	w.keys.open()
 	w.start()
 }
 
@@ -111,6 +113,13 @@ func (w *watch) start() {
 
 // partial says whether the video is only known from a list, which leaves parts away.
 func (w *watch) partial() bool { return w.video.Value.Magnet == "" }
+
+// again is called when the pod is back.
+func (w *watch) again() {
+	if !w.video.Done && w.video.Err != nil && w.video.Err.Code != api.CodeNotFound {
+		w.load()
+	}
+}
 
 func (w *watch) load() {
 	load(w.ctx, &w.video, w.get, func() {
@@ -142,6 +151,7 @@ func (w *watch) tell(s swarm.Stats) {
 		return
 	}
 	w.strip.show(s, w.video.Value.Duration)
+	w.panel.plain = w.strip.plainOnly()
 	w.panel.show(s)
 }
 
@@ -157,7 +167,10 @@ func (w *watch) leave() {
 }
 
 // OnDismount implements app.Dismounter.
-func (w *watch) OnDismount() { w.leave() }
+func (w *watch) OnDismount() {
+	w.keys.close()
+	w.leave()
+}
 
 // Render implements app.Composer.
 func (w *watch) Render() app.UI {
@@ -170,7 +183,7 @@ func (w *watch) Render() app.UI {
 			w.strip,
 		),
 		elem("div").Class("watch-main").Body(w.about()),
-		elem("aside").Class("watch-side").Aria("label", "Swarm").Body(w.panel),
+		elem("aside").Class("watch-side").Aria("label", "Swarm").Body(w.panel, keysHelp()),
 		&w.remove,
 	)
 }
@@ -215,14 +228,14 @@ func (w *watch) about() app.UI {
 }
 
 func (w *watch) byline(v api.Video) app.UI {
-	by := v.Uploader
+	by, href := v.Uploader, "/?uploader="+url.QueryEscape(v.Uploader)
 	if w.env.Pod.Host != "" && v.Origin != w.env.Pod.Host {
-		by += " @ " + string(v.Origin)
+		by, href = by+" @ "+string(v.Origin), href+"&origin="+url.QueryEscape(string(v.Origin))
 	}
 	return elem("div").Class("byline").Body(
 		avatar(v.Uploader),
 		elem("div").Body(
-			elem("a").Class("byline-name").Dir("auto").Attr("href", "/?uploader="+url.QueryEscape(v.Uploader)).Text(by),
+			elem("a").Class("byline-name").Dir("auto").Attr("href", href).Text(by),
 			elem("time").Class("byline-date").Attr("datetime", v.Created.UTC().Format(time.RFC3339)).Title(formatDate(v.Created)).
 				Text(formatDate(v.Created)+" · "+formatAgo(v.Created, w.now)),
 		),
@@ -235,7 +248,7 @@ func (w *watch) actions(v api.Video) app.UI {
 		link("Magnet", "Open the magnet link in a BitTorrent client", v.Magnet, iconMagnet, ""),
 		link(".torrent", "Download the .torrent file", ownPath(v.TorrentURL), iconTorrent, v.Name+".torrent"),
 		app.If(v.Mine,
-			elem("button").Attr("type", "button").Class("button quiet").Body(icon(iconEdit), elem("span").Text("Edit")).OnClick(w.onEdit),
+			elem("button").ID("edit-video").Attr("type", "button").Class("button quiet").Body(icon(iconEdit), elem("span").Text("Edit")).OnClick(w.onEdit),
 			elem("button").Attr("type", "button").Class("button quiet danger").Body(icon(iconRemove), elem("span").Text("Remove")).OnClick(w.onRemove),
 		),
 	)
@@ -284,7 +297,7 @@ func (w *watch) description(v api.Video) app.UI {
 		facts = append(facts, formatDuration(v.Duration))
 	}
 	return elem("div").Class("panel about").Body(
-		app.If(v.Description != "", elem("p").Class("description").Dir("auto").Text(v.Description)),
+		app.If(v.Description != "", elem("p").Class("description").Dir("auto").Body(linked(v.Description)...)),
 		app.If(len(v.Tags) > 0, elem("ul").Class("tags").Aria("label", "Tags").Body(
 			app.Range(v.Tags).Slice(func(i int) app.UI { return elem("li").Dir("auto").Text(v.Tags[i]) }),
 		)),
@@ -300,6 +313,7 @@ func (w *watch) onEdit(app.Context, app.Event) {
 			w.env.frame.setHead()
 		}
 		w.Update()
+		w.ctx.Defer(func(app.Context) { focus("edit-video") })
 	})
 }
 

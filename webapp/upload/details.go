@@ -34,31 +34,45 @@ func detailsOf(fileName string) Details {
 	return Details{Name: name}
 }
 
-// clean is d as the pod stores it. The error is an *api.Error with a sentence for
-// the person who types; most is the largest number of runes of a description.
-func (d Details) clean(most int) (fields, error) {
+// clean is d as the pod stores it; what is wrong stays as it is in held. The error is
+// an *api.Error that says to the person who types what that is; most is the largest
+// number of runes of a description.
+func (d Details) clean(most int, held fields) (fields, error) {
+	f := held
+	var wrong []string
+	hold := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	name, err := video.CleanName(d.Name)
 	switch n := utf8.RuneCountInString(d.Name); {
-	case strings.TrimSpace(d.Name) == "":
-		return fields{}, invalid("A name is needed.")
-	case err != nil:
-		return fields{}, invalid("The name has %d characters; %d are allowed.", n, video.MaxName)
+	case err == nil:
+		f.name = name
+	case n > video.MaxName:
+		hold("The name is not saved: it has %d characters; %d are allowed.", n, video.MaxName)
+	default:
+		hold("A name is needed.")
 	}
 	if n := utf8.RuneCountInString(strings.TrimSpace(d.Description)); n > most {
-		return fields{}, invalid("The description has %d characters; %d are allowed.", n, most)
+		hold("The description is not saved: it has %d characters; %d are allowed.", n, most)
+	} else {
+		f.description = strings.TrimSpace(d.Description)
 	}
-	var tags []string
-	for t := range strings.SplitSeq(d.Tags, ",") {
-		if n := utf8.RuneCountInString(strings.TrimSpace(t)); n > video.MaxTag+1 {
-			return fields{}, invalid("A tag has %d characters; %d are allowed. Put commas between tags.", n, video.MaxTag)
-		}
-		tags = append(tags, t)
+	tags := strings.Split(d.Tags, ",")
+	longest := 0
+	for _, t := range tags {
+		longest = max(longest, utf8.RuneCountInString(strings.TrimPrefix(strings.TrimSpace(t), "#")))
 	}
 	tags, err = video.CleanTags(tags)
-	if err != nil {
-		return fields{}, invalid("That is more than %d tags, or one of them is longer than %d characters.", video.MaxTags, video.MaxTag)
+	switch {
+	case err == nil:
+		f.tags = tags
+	case longest > video.MaxTag:
+		hold("The tags are not saved: one has %d characters; %d are allowed. Put commas between tags.", longest, video.MaxTag)
+	default:
+		hold("The tags are not saved: more than %d.", video.MaxTags)
 	}
-	return fields{name: name, description: strings.TrimSpace(d.Description), tags: tags}, nil
+	if wrong != nil {
+		return f, invalid("%s", strings.Join(wrong, " "))
+	}
+	return f, nil
 }
 
 func invalid(format string, args ...any) error {

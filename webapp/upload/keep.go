@@ -99,17 +99,15 @@ func (q *Queue) unsaved(it *item) unsavedWork {
 		if it.Chosen >= 0 && it.Chosen != it.shown {
 			todo.picture, todo.webp = it.Chosen, it.Preview.Pictures[it.Chosen].WebP
 		}
-		want, err := it.Details.clean(q.mostDescription())
-		if err != nil {
-			it.SaveState, it.SaveErr = SaveFailed, api.AsError(err)
-			return
-		}
+		want, err := it.Details.clean(q.mostDescription(), it.saved)
 		todo.want = want
 		edit, differs := want.edit(it.saved)
 		switch {
 		case differs:
 			todo.edit = &edit
 			it.SaveState, it.SaveErr = Saving, nil
+		case err != nil: // what is right was saved
+			it.SaveState, it.SaveErr = SaveFailed, api.AsError(err)
 		case todo.picture < 0:
 			it.SaveState, it.SaveErr = Saved, nil
 		}
@@ -147,12 +145,10 @@ func (q *Queue) save(it *item, todo unsavedWork) error {
 	return nil
 }
 
-// said is what the metadata of a new upload says of it: the details where they are
-// in order, else what the file's name tells. Called with the queue locked.
+// said is what the metadata of a new upload says of it: the details, and for what is
+// wrong in them what the file's name tells. Called with the queue locked.
 func (it *item) said(most int) fields {
-	f, err := it.Details.clean(most)
-	if err != nil {
-		f, _ = detailsOf(it.FileName).clean(most) // in order by construction
-	}
+	byName, _ := detailsOf(it.FileName).clean(most, fields{}) // in order by construction
+	f, _ := it.Details.clean(most, byName)
 	return f
 }

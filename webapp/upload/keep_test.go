@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,7 +37,7 @@ func TestDetailsAreSaved(t *testing.T) {
 		}
 		pod.editErr = &api.Error{Code: api.CodeUnavailable, Message: "Soon."}
 	})
-	q.Describe(1, Details{Name: ""})
+	q.Describe(1, Details{Name: "", Tags: "sea"})
 	until(t, q, 1, "refused", func(it Item) bool { return it.SaveState == SaveFailed && it.SaveErr.Code == api.CodeInvalid })
 	q.Describe(1, Details{Name: "My film", Description: "About it"})
 	until(t, q, 1, "failed to save", func(it Item) bool { return it.SaveState == SaveFailed && it.SaveErr.Message == "Soon." })
@@ -47,6 +48,35 @@ func TestDetailsAreSaved(t *testing.T) {
 	pod.set(func() {
 		if last := pod.edits[len(pod.edits)-1]; *last.Description != "About it" || last.Name != nil || *last.Tags == nil {
 			t.Errorf("edits: %+v", last)
+		}
+	})
+}
+
+// What is wrong is held back, and nothing else.
+func TestWrongDetailsHoldNothingElseBack(t *testing.T) {
+	t.Parallel()
+	pod := newTestPod(t)
+	line := uploadtest.NewRelay(t, pod.addr)
+	line.SetRate(1 << 20)
+	q, _ := start(t, Config{API: pod, Base: "http://" + line.Addr()})
+	f, _ := film("film.mp4", 3<<20, 1)
+	q.Add(f)
+	until(t, q, 1, "sending", in(Sending))
+	q.Describe(1, Details{Name: "My film", Description: "About it", Tags: "sea, " + strings.Repeat("x", 40)})
+	it := until(t, q, 1, "partly saved", func(it Item) bool { return it.SaveState == SaveFailed })
+	if want := "The tags are not saved: one has 40 characters; 30 are allowed. Put commas between tags."; it.SaveErr.Message != want {
+		t.Errorf("it says %q", it.SaveErr.Message)
+	}
+	pod.set(func() {
+		if len(pod.edits) != 1 || *pod.edits[0].Name != "My film" || *pod.edits[0].Description != "About it" || pod.edits[0].Tags != nil {
+			t.Errorf("edits: %+v", pod.edits)
+		}
+	})
+	q.Describe(1, Details{Name: "My film", Description: "About it", Tags: "sea"})
+	until(t, q, 1, "saved", func(it Item) bool { return it.SaveState == Saved })
+	pod.set(func() {
+		if last := pod.edits[len(pod.edits)-1]; last.Name != nil || !slices.Equal(*last.Tags, []string{"sea"}) {
+			t.Errorf("edits: %+v", pod.edits)
 		}
 	})
 }

@@ -123,7 +123,7 @@ func TestDetails(t *testing.T) {
 		if d := detailsOf(file); d.Name != name {
 			t.Errorf("%q: %q", file, d.Name)
 		}
-		if _, err := detailsOf(file).clean(10); err != nil {
+		if _, err := detailsOf(file).clean(10, fields{}); err != nil {
 			t.Errorf("%q: %v", file, err)
 		}
 	}
@@ -135,11 +135,11 @@ func TestDetails(t *testing.T) {
 		{Name: "a", Tags: strings.Repeat("t", 32)},
 		{Name: "a", Tags: "1,2,3,4,5,6,7,8,9,10,11,12,13"},
 	} {
-		if _, err := bad.clean(10); !api.Is(err, api.CodeInvalid) {
+		if _, err := bad.clean(10, fields{}); !api.Is(err, api.CodeInvalid) {
 			t.Errorf("%+v: %v", bad, err)
 		}
 	}
-	f, err := Details{Name: " A  name ", Description: " About\n", Tags: "#Sea, sea,, Sky"}.clean(10)
+	f, err := Details{Name: " A  name ", Description: " About\n", Tags: "#Sea, sea,, Sky"}.clean(10, fields{})
 	if err != nil || f.name != "A name" || f.description != "About" || strings.Join(f.tags, "|") != "sea|sky" {
 		t.Fatalf("%+v, %v", f, err)
 	}
@@ -176,7 +176,7 @@ func TestBestPicture(t *testing.T) {
 }
 
 func TestFormatBytes(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 4_194_304: "4.2 MB", 99_960_000: "100 MB", 999_600_000: "1.0 GB", 7e12: "7.0 TB"} {
+	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 KiB", 4 << 20: "4.0 MiB", 99_960_000: "95 MiB", 1023 << 20: "1.0 GiB", 20 << 30: "20 GiB", 7 << 40: "7.0 TiB"} {
 		if got := formatBytes(n); got != want {
 			t.Errorf("%d: %q", n, got)
 		}

@@ -150,9 +150,9 @@ func TestRefusedAtOnce(t *testing.T) {
 		code api.Code
 		says string
 	}{
-		{large, api.CodeTooLarge, "large.mp4 is 4.2 MB. This pod takes files of up to 4.2 MB."},
+		{large, api.CodeTooLarge, "large.mp4 is 4.0 MiB. This pod takes files of up to 4.0 MiB."},
 		{fits, "", ""},
-		{quota, api.CodeTooLarge, "only 1.0 MB of your space is left"},
+		{quota, api.CodeTooLarge, "only 1.0 MiB of your space is left"},
 		{empty, api.CodeInvalid, "empty.mp4 is empty."},
 		{text, api.CodeUnsupported, "letter.mp4 is not a video"},
 		{mkv, api.CodeUnsupported, "a Matroska file"},

@@ -89,14 +89,14 @@ func sameName(name, stored string) bool {
 	return stored == name || stored == video.FileName(name, video.MP4) || stored == video.FileName(name, video.WebM)
 }
 
-// formatBytes writes a number of bytes as people read it: "3.4 MB".
+// formatBytes writes a number of bytes as people read it: "3.4 MiB".
 func formatBytes(n int64) string {
 	if n < 1000 {
 		return strconv.FormatInt(n, 10) + " B"
 	}
 	v, unit := float64(n), ""
-	for _, unit = range []string{"kB", "MB", "GB", "TB"} {
-		if v /= 1000; v < 999.5 {
+	for _, unit = range []string{"KiB", "MiB", "GiB", "TiB"} {
+		if v /= 1024; v < 999.5 {
 			break
 		}
 	}
