@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
@@ -67,18 +68,29 @@ type List struct {
 	us    network.Host
 	most  network.Score
 	now   func() time.Time
+	seed  maphash.Seed
+	turns [turns]chan struct{} // of those who change a pod's record, by its host
 
-	mu    sync.Mutex
-	known map[network.Host]Friend // guarded by mu
-	read  time.Time               // guarded by mu
+	mu      sync.Mutex
+	known   map[network.Host]Friend // guarded by mu
+	read    time.Time               // guarded by mu
+	changes int                     // guarded by mu: of this process
 }
+
+// turns is how many records are changed at a time. Those who change the same one wait
+// for each other here: in the store they would get in each other's way.
+const turns = 64
 
 // New joins the rules with a store. most is the highest score, 0 for the default.
 func New(store Store, us network.Host, most network.Score, now func() time.Time) *List {
 	if most <= 0 {
 		most = network.DefaultScore
 	}
-	return &List{store: store, us: us, most: most, now: now}
+	l := &List{store: store, us: us, most: most, now: now, seed: maphash.MakeSeed()}
+	for i := range l.turns {
+		l.turns[i] = make(chan struct{}, 1)
+	}
+	return l
 }
 
 func refuse(code api.Code, format string, args ...any) error {
@@ -108,10 +120,11 @@ func (l *List) Get(ctx context.Context, h network.Host) (f Friend, ok bool, err 
 
 // load gives the list, which is not changed: a new one takes its place.
 func (l *List) load(ctx context.Context) (map[network.Host]Friend, error) {
+	now := l.now()
 	l.mu.Lock()
-	known, read := l.known, l.read
+	known, read, changes := l.known, l.read, l.changes
 	l.mu.Unlock()
-	if known != nil && l.now().Sub(read) < fresh && !l.now().Before(read) {
+	if known != nil && now.Sub(read) < fresh && !now.Before(read) {
 		return known, nil
 	}
 	all, err := l.store.Friends(ctx)
@@ -124,15 +137,24 @@ func (l *List) load(ctx context.Context) (map[network.Host]Friend, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.known, l.read = known, l.now()
+	if l.changes == changes { // or it may have been read before the change
+		l.known, l.read = known, now
+	}
 	return known, nil
 }
 
 func (l *List) change(ctx context.Context, h network.Host, change func(*Friend) error) (Friend, error) {
+	turn := l.turns[maphash.String(l.seed, string(h))%turns]
+	select {
+	case turn <- struct{}{}:
+	case <-ctx.Done():
+		return Friend{}, ctx.Err()
+	}
+	defer func() { <-turn }()
 	f, err := l.store.ChangeFriend(ctx, h, change)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.known = nil
+	l.known, l.changes = nil, l.changes+1
 	return f, err
 }
 

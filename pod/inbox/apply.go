@@ -26,6 +26,9 @@ func (in *Inbox) events(ctx context.Context, from network.Host, body []byte) (an
 		if err := in.apply(ctx, from, e); err != nil {
 			return nil, err
 		}
+		if e.Kind == federation.PodLeave {
+			return nil, nil // who is no friend has nothing more to say
+		}
 	}
 	if b.Compare {
 		in.outbox.Compare(ctx, from)

@@ -164,7 +164,7 @@ const maxHellos = 20
 // says so itself.
 func (in *Inbox) hello(c *fiber.Ctx) error {
 	var h federation.Hello
-	if err := json.Unmarshal(c.Body(), &h); err != nil {
+	if err := json.Unmarshal(c.BodyRaw(), &h); err != nil {
 		return &api.Error{Code: api.CodeInvalid, Message: "The body is not a hello."}
 	}
 	host, err := network.ParseHost(string(h.Host))
@@ -220,7 +220,7 @@ var errNothing = fiber.ErrNotFound
 func (in *Inbox) sealed(path string, handle handler) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		ctx := c.UserContext()
-		h, body, err := in.opener.Open(ctx, c.Body(), path)
+		h, body, err := in.opener.Open(ctx, c.BodyRaw(), path) // as it came: what is packed is no message
 		if err == nil && !in.allow(h.From) {
 			return &api.Error{Code: api.CodeRateLimited, Message: "Too many messages. Try again in a moment."}
 		}

@@ -33,7 +33,8 @@ func (o *Outbox) flush(ctx context.Context, h network.Host) error {
 			return err
 		}
 		if !ok || f.State != network.Friend {
-			return nil
+			// Where its end was cut off, or a message of it was under way, some are left.
+			return o.parts.Catalog.ForgetAll(ctx, h)
 		}
 		if _, speaks := federation.Speaks.Common(f.Protocol, time.Now().Unix()); !speaks {
 			return nil // dormant: what waits for it is sent when it has upgraded
@@ -42,8 +43,8 @@ func (o *Outbox) flush(ctx context.Context, h network.Host) error {
 		if err != nil {
 			return err
 		}
-		if cursor == f.Cursor && !woken {
-			return nil
+		if cursor == f.Cursor && !woken && f.Reachable() {
+			return nil // a greeting that failed is tried again as any delivery
 		}
 		woken = false
 		if err := o.deliver(ctx, f, batch); err != nil {
@@ -158,7 +159,7 @@ func keyOf(f friends.Friend) (*rsa.PublicKey, error) {
 // failed notes an attempt that failed, and says when to try again.
 func (o *Outbox) failed(ctx context.Context, f friends.Friend, cause error) error {
 	if ctx.Err() != nil { // our own end is not the friend's fault
-		return &again{o.cfg.Retry(1), cause}
+		return &again{friends.RetryAfter(1), cause}
 	}
 	if errors.Is(cause, errUnknown) {
 		// One that lost its memory takes us for a friend again; one that left says so.
@@ -167,9 +168,14 @@ func (o *Outbox) failed(ctx context.Context, f friends.Friend, cause error) erro
 			o.cfg.Log.Info("a friend left", "friend", f.Host)
 			return o.Gone(ctx, f.Host, false)
 		}
-		if err == nil {
-			return &again{o.cfg.Retry(1), cause}
+		if err != nil {
+			cause = err
 		}
+	}
+	// One that comes early, because this pod started again, does not count: who is down
+	// for a day is no less a friend of a pod that starts often.
+	if due := f.LastFailure.Add(f.NextTry() - time.Second).Sub(o.cfg.Now()); f.Attempts > 0 && due > 0 {
+		return &again{due + time.Second, cause}
 	}
 	now, revoked, err := o.parts.Friends.Failed(ctx, f.Host, brief(cause))
 	switch {
@@ -184,15 +190,7 @@ func (o *Outbox) failed(ctx context.Context, f friends.Friend, cause error) erro
 	if f.Reachable() {
 		o.cfg.Log.Info("a friend cannot be reached", "friend", f.Host, "err", cause)
 	}
-	return &again{o.wait(now.Attempts), cause}
-}
-
-// wait is how long to wait after so many attempts of a delivery.
-func (o *Outbox) wait(attempts int) time.Duration {
-	if n := attempts % friends.Tries; n > 0 {
-		return o.cfg.Retry(n)
-	}
-	return 0 // it failed for good, and starts over
+	return &again{now.NextTry(), cause}
 }
 
 // brief is what an operator reads of an error.

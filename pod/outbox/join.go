@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,8 +37,9 @@ func (o *Outbox) Join(ctx context.Context, hosts []network.Host, insist bool) er
 	}
 	var failed error
 	for _, h := range chosen {
-		if _, err := o.parts.Friends.Ask(ctx, h, insist); err != nil {
-			if failed == nil {
+		named := slices.Contains(hosts, h) // what is insisted on, and what an error is about
+		if _, err := o.parts.Friends.Ask(ctx, h, insist && named); err != nil {
+			if failed == nil && (named || !api.Is(err, api.CodeConflict) && !api.Is(err, api.CodeForbidden)) {
 				failed = err
 			}
 			continue
@@ -140,8 +142,14 @@ func (o *Outbox) Leave(ctx context.Context, h network.Host) error {
 	if !ok || f.State != network.Friend && f.State != network.Asked {
 		return &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("%s is no friend.", h)}
 	}
+	// First it is so here: one that was told by a pod that ends right then would be taken
+	// for one that forgot us, and be a friend again.
+	if _, err := o.parts.Friends.Leave(ctx, h, true); err != nil {
+		return err
+	}
+	err = o.parts.Catalog.ForgetAll(ctx, h)
 	o.tellLeave(ctx, f)
-	return o.Gone(ctx, h, true)
+	return err
 }
 
 // tellLeave tells a friend that it is none any more. One that cannot be told will see
@@ -161,9 +169,10 @@ func (o *Outbox) Block(ctx context.Context, h network.Host) error {
 	if err != nil {
 		return err
 	}
-	o.tellLeave(ctx, f)
 	if err := o.parts.Friends.Block(ctx, h); err != nil {
 		return err
 	}
-	return o.parts.Catalog.ForgetAll(ctx, h)
+	err = o.parts.Catalog.ForgetAll(ctx, h)
+	o.tellLeave(ctx, f)
+	return err
 }

@@ -78,14 +78,12 @@ type Pictures interface {
 
 // Config is an outbox's own.
 type Config struct {
-	Host    network.Host
-	Key     *rsa.PrivateKey
-	Join    []network.Host // to make friends with at the start
-	Videos  int            // of one friend at most; 0 is no limit
-	Retry   func(n int) time.Duration
-	Repair  time.Duration // between two comparisons with a friend
-	Log     *slog.Logger
-	Started time.Time
+	Host   network.Host
+	Key    *rsa.PrivateKey
+	Join   []network.Host // to make friends with at the start
+	Repair time.Duration  // between two comparisons with a friend
+	Log    *slog.Logger
+	Now    func() time.Time // time.Now
 }
 
 // Parts are what an outbox works with.
@@ -117,8 +115,8 @@ const DefaultRepair = 10 * time.Minute
 
 // New joins an outbox; Run runs it, Close frees what New took.
 func New(cfg Config, parts Parts) *Outbox {
-	if cfg.Retry == nil {
-		cfg.Retry = friends.RetryAfter
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
 	if cfg.Repair == 0 {
 		cfg.Repair = DefaultRepair
@@ -293,8 +291,12 @@ func (o *Outbox) sweep(ctx context.Context) {
 		case f.State == network.Asked:
 			o.enqueue(ctx, taskJoin, f.Host)
 		}
-		if f.State == network.Friend && time.Since(f.Repaired) > o.cfg.Repair {
-			o.enqueue(ctx, taskRepair, f.Host)
+		if f.State == network.Friend {
+			if o.cfg.Now().Sub(f.Repaired) > o.cfg.Repair {
+				o.enqueue(ctx, taskRepair, f.Host)
+			}
+		} else if n, err := o.parts.Catalog.Count(ctx, f.Host); err == nil && n > 0 {
+			o.enqueue(ctx, taskFlush, f.Host) // forgets them
 		}
 	}
 }

@@ -61,6 +61,8 @@ func (o *Outbox) compare(ctx context.Context, f friends.Friend) (taken, gone int
 	if err != nil {
 		return 0, 0, err
 	}
+	// Some may have come since the digest was made; pages without end are a lie.
+	most := min(2*min(max(theirs.Count, 0), mostVideos)+10*federation.MaxPage, mostVideos)
 	for first := 0; first < federation.Buckets; first++ {
 		if ours[first] == theirs.Hashes[first] {
 			continue
@@ -69,7 +71,7 @@ func (o *Outbox) compare(ctx context.Context, f friends.Friend) (taken, gone int
 		for last+1 < federation.Buckets && ours[last+1] != theirs.Hashes[last+1] {
 			last++
 		}
-		t, g, err := o.fetch(ctx, f, first, last, have)
+		t, g, err := o.fetch(ctx, f, first, last, have, &most)
 		taken, gone = taken+t, gone+g
 		if err != nil {
 			return taken, gone, err
@@ -79,8 +81,15 @@ func (o *Outbox) compare(ctx context.Context, f friends.Friend) (taken, gone int
 	return taken, gone, nil
 }
 
-// fetch takes all that a friend has in some buckets, and forgets what it has not.
-func (o *Outbox) fetch(ctx context.Context, f friends.Friend, first, last int, have map[video.ID]int64) (taken, gone int, err error) {
+const (
+	mostVideos = 10_000_000 // of one friend
+	// leastPage is what a page counts at least: no video is so large that fewer fit.
+	leastPage = 20
+)
+
+// fetch takes all that a friend has in some buckets, at most most videos, and forgets
+// what it has not.
+func (o *Outbox) fetch(ctx context.Context, f friends.Friend, first, last int, have map[video.ID]int64, most *int) (taken, gone int, err error) {
 	var after, end video.ID
 	if first > 0 {
 		after = lastOf(first - 1)
@@ -95,14 +104,17 @@ func (o *Outbox) fetch(ctx context.Context, f friends.Friend, first, last int, h
 		if err != nil {
 			return taken, gone, err
 		}
-		until := end
-		if more = page.More; more {
-			until = page.Videos[len(page.Videos)-1].ID
-			if bytes.Compare(until[:], after[:]) <= 0 {
-				return taken, gone, errors.New("the pages do not go on")
-			}
+		until, n := end, len(page.Videos)
+		if n > 0 && (bytes.Compare(page.Videos[0].ID[:], after[:]) <= 0 || bytes.Compare(page.Videos[n-1].ID[:], end[:]) > 0) {
+			return taken, gone, errors.New("a page has what was not asked for")
 		}
-		n, err := o.takePage(ctx, f.Host, page)
+		if *most -= max(n, leastPage); *most < 0 {
+			return taken, gone, errors.New("the pages do not end")
+		}
+		if more = page.More; more {
+			until = page.Videos[n-1].ID
+		}
+		n, err = o.takePage(ctx, f.Host, page)
 		if taken += n; err != nil {
 			return taken, gone, err
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 
 	"github.com/redis/go-redis/v9"
 
@@ -27,42 +28,52 @@ func (db *DB) Friends(ctx context.Context) ([]friends.Friend, error) {
 	return out, nil
 }
 
+// friendRecord is what is kept of a pod.
+type friendRecord struct {
+	friends.Friend
+	// Write is drawn by who wrote it: two who note the same at the same time are told
+	// apart, and who does not know whether it was done finds out.
+	Write uint64 `json:"write,omitempty"`
+}
+
 // ChangeFriend implements friends.Store.
 func (db *DB) ChangeFriend(ctx context.Context, h network.Host, change func(*friends.Friend) error) (friends.Friend, error) {
 	var now friends.Friend
-	written := ""
+	write, removed := rand.Uint64()|1, false
 	err := db.transact(ctx, "change friend", func(t *tx) error {
 		record, err := db.redis.HGet(ctx, keyFriends(), string(h)).Result()
 		if err != nil && !errors.Is(err, redis.Nil) {
 			return told("read friend", err)
 		}
-		if written != "" && record == written {
-			return nil // by a commit whose answer was lost
-		}
-		f := friends.Friend{Host: h}
+		old := friendRecord{Friend: friends.Friend{Host: h}}
 		if record != "" {
-			if err := json.Unmarshal([]byte(record), &f); err != nil {
+			if err := json.Unmarshal([]byte(record), &old); err != nil {
 				return fmt.Errorf("friend: %w: %w", errRecord, err)
 			}
 		}
-		if err := change(&f); err != nil {
+		if old.Write == write || removed && record == "" {
+			return nil // by a commit whose answer was lost
+		}
+		f := old
+		if err := change(&f.Friend); err != nil {
 			return err
 		}
-		now = f
+		now = f.Friend
 		t.expect(record, "HGET", keyFriends(), string(h))
-		if f.State == "" {
+		if removed = f.State == ""; removed {
 			t.do("HDEL", keyFriends(), string(h))
 			return nil
 		}
 		b, err := json.Marshal(f)
-		if err != nil {
+		if err != nil || string(b) == record {
+			t.writes = 0 // nothing changes
 			return err
 		}
-		if written = string(b); written == record {
-			t.writes, t.writing = 0, nil // nothing changes
-			return nil
+		f.Write = write
+		if b, err = json.Marshal(f); err != nil {
+			return err
 		}
-		t.do("HSET", keyFriends(), string(h), written)
+		t.do("HSET", keyFriends(), string(h), b)
 		return nil
 	})
 	return now, err

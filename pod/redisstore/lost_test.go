@@ -14,6 +14,8 @@ import (
 	"kinopod/pod/accounts"
 	"kinopod/pod/catalog"
 	"kinopod/pod/catalog/catalogtest"
+	"kinopod/pod/friends"
+	"kinopod/shared/network"
 	"kinopod/shared/video"
 )
 
@@ -111,14 +113,27 @@ func TestAnswerIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := accounts.Reservation{ID: v.ID, Bytes: 10, At: at}
-	friends := catalogtest.NewVideo(2)
-	friends.ID, friends.Origin = video.NewID("friend.example"), "friend.example"
+	theirs := catalogtest.NewVideo(2)
+	theirs.ID, theirs.Origin = video.NewID("friend.example"), "friend.example"
 	session := accounts.Session{ID: accounts.TokenHash{2}, User: "anna", Created: at, LastSeen: at, Expires: time.Now().Add(time.Hour)}
 	used := func(want int64) {
 		t.Helper()
 		if n, err := db.Used(ctx, "anna"); n != want || err != nil {
 			t.Errorf("Used: %d, %v; want %d", n, err, want)
 		}
+	}
+	deliver := func(want network.Score) error {
+		f, err := db.ChangeFriend(ctx, friendly, func(f *friends.Friend) error {
+			if f.State == "" {
+				f.State, f.Score = network.Friend, network.StartScore-network.ScoreStep
+			}
+			f.Score += network.ScoreStep
+			return nil
+		})
+		if known := friendOf(t, db, friendly); f.Score != want || known.Score != want {
+			t.Errorf("a score of %d, %d is known, want %d", f.Score, known.Score, want)
+		}
+		return err
 	}
 	for _, step := range []struct {
 		name string
@@ -143,27 +158,39 @@ func TestAnswerIsLost(t *testing.T) {
 			return err
 		}},
 		{"Take", func() error {
-			changed, err := db.Take(ctx, friends)
+			changed, err := db.Take(ctx, theirs)
 			if !changed {
 				t.Error("Take says that it was there before")
 			}
 			return err
 		}},
 		{"Take a change", func() error {
-			friends.Revision++
-			friends.Name, friends.Thumbnail = "New", ""
-			changed, err := db.Take(ctx, friends)
+			theirs.Revision++
+			theirs.Name, theirs.Thumbnail = "New", ""
+			changed, err := db.Take(ctx, theirs)
 			if !changed {
 				t.Error("Take says that it was so before")
 			}
 			return err
 		}},
-		{"Drop", func() error { return db.Drop(ctx, friends.Origin, friends.ID, true) }},
+		{"Drop", func() error { return db.Drop(ctx, theirs.Origin, theirs.ID, true) }},
 		{"CreateUser", func() error { return db.CreateUser(ctx, u, invite) }},
 		{"CreateSession", func() error { return db.CreateSession(ctx, session, "old") }},
 		{"SetPassword", func() error { return db.SetPassword(ctx, "anna", "old", "new", session.ID) }},
 		{"EndSession", func() error { return db.EndSession(ctx, "anna", session.ID) }},
 		{"Reserve", func() error { return db.Reserve(ctx, "anna", r, 10) }},
+		{"ChangeFriend", func() error { return deliver(100) }},
+		{"ChangeFriend again", func() error { return deliver(110) }},
+		{"ChangeFriend to nothing", func() error {
+			_, err := db.ChangeFriend(ctx, friendly, func(f *friends.Friend) error {
+				if f.State == "" {
+					return errors.New("it is none")
+				}
+				f.State = ""
+				return nil
+			})
+			return err
+		}},
 	} {
 		before := f.lost.Load()
 		f.lose.Store(true)
