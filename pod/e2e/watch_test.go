@@ -153,8 +153,8 @@ func TestTheSecondViewerPlaysFromTheFirst(t *testing.T) {
 	must(t, second.Until(120*time.Second, `window.seen.ended`))
 	whole(t, second, 30*time.Second)
 	// The panel: everything came from viewers.
-	must(t, second.Until(10*time.Second, `/Viewers\s+[\d.]+ MB\s+100 %/.test(document.body.innerText)`))
-	must(t, first.Until(10*time.Second, `/Given to others\s+[\d.]+ MB/.test(document.body.innerText)`))
+	must(t, second.Until(10*time.Second, `/Viewers\s+[\d.]+ Mi?B\s+100 %/.test(document.body.innerText)`))
+	must(t, first.Until(10*time.Second, `/Given to others\s+[\d.]+ Mi?B/.test(document.body.innerText)`))
 }
 
 func TestALiarDoesNotHarmPlayback(t *testing.T) {

@@ -114,7 +114,7 @@ func (t *transfer) prepare(r *http.Request) error {
 		if t.meta, err = parseMetadata(r.Header.Get("Upload-Metadata")); err != nil {
 			return err
 		}
-		if size, err := strconv.ParseInt(r.Header.Get("Upload-Length"), 10, 64); err == nil && r.ContentLength > size {
+		if size, err := strconv.ParseInt(r.Header.Get("Upload-Length"), 10, 64); err == nil && size >= 0 && r.ContentLength > size {
 			return &api.Error{Code: api.CodeTooLarge, Message: "More bytes came than the file was said to have."}
 		}
 	}

@@ -274,6 +274,19 @@ func (st swarmStorage) OpenTorrent(context.Context, *metainfo.Info, metainfo.Has
 // pieceStorage is one piece.
 type pieceStorage struct{ *io.SectionReader }
 
+// ReadAt never fails: anacrolix's client v1.61.0 panics where a read fails of a torrent
+// that was dropped meanwhile, and that ends the pod. What cannot be read has its torrent
+// dropped (blockFile), and its connections closed; the zeros that may still go out match
+// no hash.
+func (p pieceStorage) ReadAt(b []byte, off int64) (int, error) {
+	n, err := p.SectionReader.ReadAt(b, off)
+	if err != nil && !(errors.Is(err, io.EOF) && off+int64(n) == p.Size()) {
+		clear(b[n:])
+		return len(b), nil
+	}
+	return n, err
+}
+
 func (pieceStorage) WriteAt([]byte, int64) (int, error) {
 	return 0, errors.New("a seeder takes no pieces")
 }
