@@ -239,9 +239,12 @@ func greetInPage(t testing.TB, ctx context.Context, h magnet.InfoHash, keep stri
 			setTimeout(() => reject(new Error('the channel does not open; answer: ' + sdp)), 20000)
 		})
 		const Open = performance.now() - begin
-		const stats = await pc.getStats()
 		let remote = {}
-		stats.forEach(s => { if (s.type === 'candidate-pair' && s.nominated && s.state === 'succeeded') remote = stats.get(s.remoteCandidateId) })
+		for (let i = 0; i < 50 && !remote.protocol; i++) { // the browser keeps its statistics for a moment
+			const stats = await pc.getStats()
+			stats.forEach(s => { if (s.type === 'candidate-pair' && s.nominated && s.state === 'succeeded') remote = stats.get(s.remoteCandidateId) })
+			if (!remote.protocol) await new Promise(r => setTimeout(r, 100))
+		}
 		const Handshake = await first
 		pc.close()
 		return {Open, Protocol: remote.protocol ?? '', Address: remote.address ?? '', Handshake}`)
