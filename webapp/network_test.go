@@ -134,13 +134,13 @@ func TestNetworkPicture(t *testing.T) {
 	if err := p.Do(patience, chromedp.Click(`a[href="#pod-p002.example"] [data-kind=body]`)); err != nil {
 		t.Fatal(err)
 	}
-	until(t, p, `document.querySelector('.pod[aria-current=true]')?.id === 'pod-p002.example' && location.hash === '#pod-p002.example'`)
+	until(t, p, `document.querySelector('.pod-row[aria-current=true]')?.id === 'pod-p002.example' && location.hash === '#pod-p002.example'`)
 	eval[any](t, p, `document.querySelector('.map-skip').focus()`)
 	press(t, p, kb.Tab)
 	until(t, p, `document.activeElement.getAttribute('href') === '#pod-p000.example'`)
 	until(t, p, `getComputedStyle(document.activeElement.querySelector('[data-kind=ring]')).stroke === getComputedStyle(document.body).color`)
 	press(t, p, kb.Enter)
-	until(t, p, `document.querySelector('.pod[aria-current=true]')?.id === 'pod-p000.example' && document.activeElement.id === 'pod-p000.example'`)
+	until(t, p, `document.querySelector('.pod-row[aria-current=true]')?.id === 'pod-p000.example' && document.activeElement.id === 'pod-p000.example'`)
 
 	s.fakePod.mu.Lock()
 	s.friends[0].Reachable, s.friends[0].Behind = false, 3
@@ -152,7 +152,7 @@ func TestNetworkPicture(t *testing.T) {
 	s.fakePod.mu.Lock()
 	s.fail = &api.Error{Code: api.CodeUnavailable, Message: "The pod is busy."}
 	s.fakePod.mu.Unlock()
-	until(t, p, `document.querySelector('.problem')?.textContent.includes('The pod is busy.') && document.querySelectorAll('.pod').length === 7`)
+	until(t, p, `document.querySelector('.problem')?.textContent.includes('The pod is busy.') && document.querySelectorAll('.pod-row').length === 7`)
 	s.fakePod.mu.Lock()
 	s.fail = nil
 	s.fakePod.mu.Unlock()
@@ -181,7 +181,7 @@ func TestNetworkOperator(t *testing.T) {
 	s.joinFail = nil
 	s.fakePod.mu.Unlock()
 	press(t, p, kb.Enter)
-	until(t, p, `document.querySelector('.pod[data-link=asked]')?.id === 'pod-new.example' && document.getElementById('join-host').value === ''`)
+	until(t, p, `document.querySelector('.pod-row[data-link=asked]')?.id === 'pod-new.example' && document.getElementById('join-host').value === ''`)
 
 	s.fakePod.mu.Lock()
 	s.friends = fakeFriends(3)
@@ -190,7 +190,7 @@ func TestNetworkOperator(t *testing.T) {
 	act := func(id, button string) {
 		t.Helper()
 		until(t, p, `document.getElementById('`+id+`')`)
-		click(t, p, `.pod[id="`+id+`"] button[aria-label^="`+button+`"]`)
+		click(t, p, `.pod-row[id="`+id+`"] button[aria-label^="`+button+`"]`)
 	}
 	yes := func() {
 		t.Helper()

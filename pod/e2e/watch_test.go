@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -121,6 +122,9 @@ func TestAVideoPlaysWithoutAVisibleSwitch(t *testing.T) {
 			must(t, page.Until(30*time.Second, `(() => { const v = document.querySelector("video"); v.currentTime = 38; return true })()`))
 			must(t, page.Until(30*time.Second, `window.seen.ended`))
 			whole(t, page, 60*time.Second)
+			if rows := value[[]int](t, page, `[...document.querySelectorAll(".peer")].map(r => r.offsetHeight)`); slices.Max(append(rows, 0)) > 40 {
+				t.Errorf("rows of peers are %v pixels high: they should be a line each", rows)
+			}
 			type seen struct{ Errors, Elements, Loads int }
 			if s := value[seen](t, page, `window.seen`); s.Errors != 0 || s.Elements != 1 || s.Loads != 1 {
 				t.Errorf("%d errors, %d elements, %d loads; want 0, 1, 1", s.Errors, s.Elements, s.Loads)

@@ -46,6 +46,18 @@ func (k *Key) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// ParseKey reads a key that is kept as a JWK.
+func ParseKey(jwk string) (*rsa.PublicKey, error) {
+	var k Key
+	if err := json.Unmarshal([]byte(jwk), &k); err != nil {
+		return nil, err
+	}
+	if k.PublicKey == nil {
+		return nil, errors.New("key: none")
+	}
+	return k.PublicKey, nil
+}
+
 // Is says whether two keys are the same.
 func (k Key) Is(other Key) bool {
 	if k.PublicKey == nil || other.PublicKey == nil {

@@ -115,11 +115,11 @@ func (in *Inbox) keyOf(ctx context.Context, h network.Host) (*rsa.PublicKey, err
 	if err != nil || !ok || f.State != network.Friend {
 		return nil, err
 	}
-	var k federation.Key
-	if err := json.Unmarshal([]byte(f.Key), &k); err != nil {
-		return nil, nil
+	key, err := federation.ParseKey(f.Key)
+	if err != nil {
+		return nil, nil // nobody can have signed with it
 	}
-	return k.PublicKey, nil
+	return key, nil
 }
 
 // Stats is what was taken and what was refused, by reason.

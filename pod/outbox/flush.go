@@ -149,11 +149,11 @@ func (o *Outbox) ask(ctx context.Context, f friends.Friend, path string, body an
 }
 
 func keyOf(f friends.Friend) (*rsa.PublicKey, error) {
-	var k federation.Key
-	if err := json.Unmarshal([]byte(f.Key), &k); err != nil || k.PublicKey == nil {
+	key, err := federation.ParseKey(f.Key)
+	if err != nil {
 		return nil, fmt.Errorf("the key of %s cannot be read: %w", f.Host, err)
 	}
-	return k.PublicKey, nil
+	return key, nil
 }
 
 // failed notes an attempt that failed, and says when to try again.

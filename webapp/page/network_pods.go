@@ -26,7 +26,7 @@ func (p *pods) section(id, title string, list []api.Friend) app.UI {
 // row is what is known of one pod.
 func (p *pods) row(f api.Friend) app.UI {
 	id := podAnchor + string(f.Host)
-	return elem("li").ID(id).Class("pod").TabIndex(-1).DataSet("link", linkOf(f)).Aria("current", f.Host == p.chosen).Aria("labelledby", id+"-name").Body(
+	return elem("li").ID(id).Class("pod-row").TabIndex(-1).DataSet("link", linkOf(f)).Aria("current", f.Host == p.chosen).Aria("labelledby", id+"-name").Body(
 		elem("div").Class("pod-head").Body(
 			elem("span").Class("pod-mark").Aria("hidden", true).Text(initial(podName(f))),
 			elem("div").Class("pod-name").Body(
