@@ -95,6 +95,11 @@ func (c *Client) Logout(ctx context.Context) error {
 // Me implements Methods.
 func (c *Client) Me(ctx context.Context) (User, error) { return get[User](ctx, c, PathMe) }
 
+// SetProfile implements Methods.
+func (c *Client) SetProfile(ctx context.Context, in video.Profile) error {
+	return c.do(ctx, http.MethodPut, PathProfile, in, nil)
+}
+
 // ChangePassword implements Methods.
 func (c *Client) ChangePassword(ctx context.Context, in PasswordChange) error {
 	return c.do(ctx, http.MethodPut, PathPassword, in, nil)
@@ -117,25 +122,45 @@ func (c *Client) CreateInvite(ctx context.Context) (Invite, error) {
 
 // Videos implements Methods.
 func (c *Client) Videos(ctx context.Context, q VideosQuery) (VideoPage, error) {
+	return getPage[VideoPage](ctx, c, PathVideos, map[string]string{
+		"sort": string(q.Sort), "origin": string(q.Origin), "uploader": q.Uploader, "tag": q.Tag, "cursor": q.Cursor,
+	}, q.Limit)
+}
+
+// Search implements Methods.
+func (c *Client) Search(ctx context.Context, q SearchQuery) (SearchPage, error) {
+	return getPage[SearchPage](ctx, c, PathSearch, map[string]string{"q": q.Text, "cursor": q.Cursor}, q.Limit)
+}
+
+// Suggest implements Methods.
+func (c *Client) Suggest(ctx context.Context, text string) (Suggestions, error) {
+	return getPage[Suggestions](ctx, c, PathSuggest, map[string]string{"q": text}, 0)
+}
+
+func getPage[T any](ctx context.Context, c *Client, path string, query map[string]string, limit int) (T, error) {
 	v := url.Values{}
-	for key, value := range map[string]string{"origin": string(q.Origin), "uploader": q.Uploader, "cursor": q.Cursor} {
+	for key, value := range query {
 		if value != "" {
 			v.Set(key, value)
 		}
 	}
-	if q.Limit > 0 {
-		v.Set("limit", strconv.Itoa(q.Limit))
+	if limit > 0 {
+		v.Set("limit", strconv.Itoa(limit))
 	}
-	path := PathVideos
 	if len(v) > 0 {
 		path += "?" + v.Encode()
 	}
-	return get[VideoPage](ctx, c, path)
+	return get[T](ctx, c, path)
 }
 
 // Video implements Methods.
 func (c *Client) Video(ctx context.Context, id video.ID) (Video, error) {
 	return get[Video](ctx, c, VideoPath(id))
+}
+
+// Details implements Methods.
+func (c *Client) Details(ctx context.Context, id video.ID) (Details, error) {
+	return get[Details](ctx, c, DetailsPath(id))
 }
 
 // EditVideo implements Methods.
@@ -147,6 +172,11 @@ func (c *Client) EditVideo(ctx context.Context, id video.ID, in VideoEdit) (out 
 // SetThumbnail implements Methods.
 func (c *Client) SetThumbnail(ctx context.Context, id video.ID, webp []byte) error {
 	return c.do(ctx, http.MethodPut, VideoThumbnailPath(id), webp, nil)
+}
+
+// Watched implements Methods.
+func (c *Client) Watched(ctx context.Context, id video.ID) error {
+	return c.do(ctx, http.MethodPost, WatchedPath(id), struct{}{}, nil)
 }
 
 // RemoveVideo implements Methods.

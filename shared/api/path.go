@@ -16,10 +16,17 @@ const (
 	PathUsers    = "/api/v1/users"
 	PathMe       = "/api/v1/me"
 	PathPassword = "/api/v1/me/password"
+	PathProfile  = "/api/v1/me/profile"
 	PathInvites  = "/api/v1/invites"
 	PathVideos   = "/api/v1/videos"
+	PathSearch   = "/api/v1/search"
+	PathSuggest  = "/api/v1/suggest"
 	PathUploads  = "/api/v1/uploads"
 	PathFriends  = "/api/v1/friends"
+
+	PathFeeds  = "/feeds" // and /atom or /rss, with the query of PathVideos or PathSearch
+	PathOEmbed = "/oembed"
+	PathEmbed  = "/embed"
 
 	PathStream        = "/stream"
 	PathTorrents      = "/videos"
@@ -33,6 +40,12 @@ const (
 
 // VideoPath is /api/v1/videos/{id}.
 func VideoPath(id video.ID) string { return PathVideos + "/" + id.String() }
+
+// DetailsPath is /api/v1/videos/{id}/details.
+func DetailsPath(id video.ID) string { return VideoPath(id) + "/details" }
+
+// WatchedPath is /api/v1/videos/{id}/view.
+func WatchedPath(id video.ID) string { return VideoPath(id) + "/view" }
 
 // VideoThumbnailPath is where SetThumbnail puts a picture.
 func VideoThumbnailPath(id video.ID) string { return VideoPath(id) + "/thumbnail" }
@@ -68,6 +81,17 @@ func ThumbnailPath(hash string) string {
 // WatchPath is the page of a video.
 func WatchPath(id video.ID) string { return "/watch/" + id.String() }
 
+// EmbedPath is the page of a video's film alone, for a frame in another page.
+func EmbedPath(id video.ID) string { return PathEmbed + "/" + id.String() }
+
+// UploaderPath is the page of an uploader's videos.
+func UploaderPath(h network.Host, name string) string {
+	return "/u/" + url.PathEscape(name) + "@" + string(h)
+}
+
+// TagPath is the page of the videos that have a tag.
+func TagPath(tag string) string { return "/?tag=" + url.QueryEscape(tag) }
+
 // SeederOffer is the body of PathOffer: a WebRTC offer to the pod's seeder, sent
 // without waiting for ICE candidates.
 type SeederOffer struct {
@@ -82,31 +106,33 @@ type SeederAnswer struct {
 	SDP    string `json:"sdp"`
 }
 
-// Links are the addresses of a video at its origin.
+// Links are the addresses of a video at its origin. Its picture comes from whoever lists it.
 type Links struct {
-	Magnet, Torrent, Stream, Thumbnail string
+	Magnet, Torrent, Stream string
 }
 
 // LinksOf makes the absolute addresses of v at its origin from the parts that are
 // stored: nothing stored names a scheme (design.md, 4). secure says whether the
-// origin is reached by https.
-func LinksOf(v *video.Video, secure bool) Links {
-	web, socket := Base(v.Origin, secure), SocketBase(v.Origin, secure)
-	l := Links{Torrent: web + TorrentPath(v.ID)}
-	if v.Thumbnail != "" {
-		l.Thumbnail = web + ThumbnailPath(v.Thumbnail)
-	}
+// origin is reached by https. pass is in those of the file, and may be none.
+func LinksOf(v *video.Video, secure bool, pass Pass) Links {
+	web := Base(v.Origin, secure)
+	l := Links{Torrent: WithPass(web+TorrentPath(v.ID), pass)}
 	if len(v.Renditions) == 0 {
 		return l
 	}
 	r := v.Renditions[0]
-	l.Stream = web + StreamPath(r.InfoHash, r.FileName)
+	l.Stream = WithPass(web+StreamPath(r.InfoHash, r.FileName), pass)
 	l.Magnet = magnet.Magnet{
 		InfoHash: r.InfoHash, Name: r.FileName, Length: r.Size,
-		Trackers: []string{socket + PathTrackerSocket, web + PathAnnounce},
+		Trackers: Trackers(v.Origin, secure, pass),
 		WebSeeds: []string{l.Stream}, Sources: []string{l.Torrent},
 	}.String()
 	return l
+}
+
+// Trackers are those of a pod, for its own files.
+func Trackers(h network.Host, secure bool, pass Pass) []string {
+	return []string{WithPass(SocketBase(h, secure)+PathTrackerSocket, pass), WithPass(Base(h, secure)+PathAnnounce, pass)}
 }
 
 // Base is the address of a pod without a path.

@@ -120,24 +120,41 @@ func parseTopic(s string) (InfoHash, error) {
 	return InfoHash(b), nil
 }
 
-// String writes the URI: xt first and unescaped, as every client reads it.
+// String writes the URI: xt first and unescaped, as every client reads it. A page of a list
+// has two dozen of them: it is written into one piece of memory.
 func (m Magnet) String() string {
-	var b strings.Builder
-	b.WriteString("magnet:?xt=urn:btih:")
-	b.WriteString(m.InfoHash.String())
+	b := make([]byte, 0, 1024)
+	b = append(b, "magnet:?xt=urn:btih:"...)
+	b = hex.AppendEncode(b, m.InfoHash[:])
 	if m.Name != "" {
-		b.WriteString("&dn=" + url.QueryEscape(m.Name))
+		b = appendQuery(append(b, "&dn="...), m.Name)
 	}
 	if m.Length > 0 {
-		b.WriteString("&xl=" + strconv.FormatInt(m.Length, 10))
+		b = strconv.AppendInt(append(b, "&xl="...), m.Length, 10)
 	}
 	for _, list := range []struct {
 		key    string
 		values []string
-	}{{"tr", m.Trackers}, {"ws", m.WebSeeds}, {"xs", m.Sources}} {
+	}{{"&tr=", m.Trackers}, {"&ws=", m.WebSeeds}, {"&xs=", m.Sources}} {
 		for _, v := range list.values {
-			b.WriteString("&" + list.key + "=" + url.QueryEscape(v))
+			b = appendQuery(append(b, list.key...), v)
 		}
 	}
-	return b.String()
+	return string(b)
+}
+
+// appendQuery appends what url.QueryEscape gives.
+func appendQuery(b []byte, s string) []byte {
+	const digits = "0123456789ABCDEF"
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.' || c == '~':
+			b = append(b, c)
+		case c == ' ':
+			b = append(b, '+')
+		default:
+			b = append(b, '%', digits[c>>4], digits[c&15])
+		}
+	}
+	return b
 }

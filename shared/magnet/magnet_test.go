@@ -1,6 +1,7 @@
 package magnet
 
 import (
+	"net/url"
 	"reflect"
 	"strings"
 	"testing"
@@ -63,4 +64,19 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestEscapes compares with the standard library, byte by byte and some together.
+func TestEscapes(t *testing.T) {
+	var all strings.Builder
+	for c := range 256 {
+		s := string([]byte{byte(c)})
+		if got, want := string(appendQuery(nil, s)), url.QueryEscape(s); got != want {
+			t.Errorf("%q: %s, want %s", s, got, want)
+		}
+		all.WriteString(s)
+	}
+	if got, want := string(appendQuery([]byte("x="), all.String())), "x="+url.QueryEscape(all.String()); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
 }

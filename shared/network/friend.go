@@ -75,7 +75,7 @@ type Versions struct {
 // At is what is spoken at a time, in seconds since 1970.
 func (v Versions) At(now int64) Versions {
 	if v.SwitchAt != 0 && now >= v.SwitchAt {
-		v.Min++
+		v.Min, v.SwitchAt = v.Min+1, 0
 	}
 	return v
 }

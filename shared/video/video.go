@@ -5,6 +5,7 @@ package video
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -17,7 +18,8 @@ import (
 // Limits of what is said of a video, in runes unless named otherwise.
 const (
 	MaxName        = 120
-	MaxDescription = 1000 // in the catalogue; the full text stays at the origin
+	MaxDescription = 1000 // in the catalogue; the whole text stays at the origin
+	MaxText        = 20_000
 	MaxTag         = 30
 	MaxTags        = 12 // tags of one video
 	MaxUploader    = 40
@@ -38,6 +40,12 @@ type Video struct {
 	Duration    time.Duration
 	Thumbnail   string // hexadecimal SHA-256 of a WebP picture; "" if there is none yet
 	Renditions  []Rendition
+	// Text is the whole description where Description is its beginning (SetText). Only
+	// the origin has it, and only what says so gives it.
+	Text string
+	// Views is how often it was watched, as far as a pod knows: nobody is told of it with
+	// the rest, and no revision counts it.
+	Views int64
 }
 
 // Rendition is one file of a video: the original first, lower qualities after it.
@@ -123,23 +131,9 @@ func visible(r rune) bool {
 	return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) && r != '\u3164' && r != '\u115f' && r != '\u1160' && r != '\uffa0' && r != '\u2800'
 }
 
-// CleanDescription keeps lines and drops other control characters; at most
-// MaxDescription runes.
-func CleanDescription(s string) (string, error) {
-	if !utf8.ValidString(s) {
-		return "", invalid("the description is not UTF-8")
-	}
-	s = strings.ReplaceAll(s, "\r\n", "\n")
-	s = strings.TrimSpace(strings.Map(func(r rune) rune {
-		if r != '\n' && unsafeRune(r) {
-			return -1
-		}
-		return r
-	}, s))
-	if n := utf8.RuneCountInString(s); n > MaxDescription {
-		return "", invalid("the description has %d characters, %d are allowed", n, MaxDescription)
-	}
-	return s, nil
+// HasTag says whether a video has a tag; case does not matter.
+func (v *Video) HasTag(tag string) bool {
+	return slices.ContainsFunc(v.Tags, func(t string) bool { return strings.EqualFold(t, tag) })
 }
 
 // CleanTags cleans each tag, folds case, and drops empty and repeated ones.
@@ -169,11 +163,27 @@ func cleanLine(s string, most int) (string, error) {
 	if !utf8.ValidString(s) {
 		return "", invalid("the text is not UTF-8")
 	}
-	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unsafeRune(r) }), " ")
+	if !isLine(s, "") {
+		s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unsafeRune(r) }), " ")
+	}
 	if n := utf8.RuneCountInString(s); n > most {
 		return "", invalid("the text has %d characters, %d are allowed", n, most)
 	}
 	return s, nil
+}
+
+// isLine says whether words with one space between them are all that is in s, without any of
+// the characters but: what friends send is so, by the million, and to make it so takes memory.
+func isLine(s, but string) bool {
+	last := ' '
+	for _, r := range s {
+		switch {
+		case r == ' ' && last == ' ', r < ' ', r >= 0x7f && (unicode.IsSpace(r) || unsafeRune(r)), r < 0x7f && strings.IndexByte(but, byte(r)) >= 0:
+			return false
+		}
+		last = r
+	}
+	return s == "" || last != ' '
 }
 
 // unsafeRune holds for control characters and for the marks that turn the
@@ -194,16 +204,20 @@ func FileName(s, mime string) string {
 	if i := strings.LastIndexByte(s, '.'); i >= 0 && len(s)-i <= 6 {
 		s = s[:i]
 	}
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsSpace(r) {
-			return ' '
-		}
-		if unsafeRune(r) || strings.ContainsRune(`<>:"|?*%#&`, r) {
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(s, ""))
-	s = strings.Trim(strings.Join(strings.Fields(s), " "), ". ")
+	const unsafe = `<>:"|?*%#&`
+	if !isLine(s, unsafe) {
+		s = strings.Map(func(r rune) rune {
+			if unicode.IsSpace(r) {
+				return ' '
+			}
+			if unsafeRune(r) || strings.ContainsRune(unsafe, r) {
+				return -1
+			}
+			return r
+		}, strings.ToValidUTF8(s, ""))
+		s = strings.Join(strings.Fields(s), " ")
+	}
+	s = strings.Trim(s, ". ")
 	for len(s) > MaxFileName-len(ext) {
 		_, n := utf8.DecodeLastRuneInString(s)
 		s = strings.TrimRight(s[:len(s)-n], ". ")

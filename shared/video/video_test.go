@@ -43,6 +43,21 @@ func TestClean(t *testing.T) {
 	}
 }
 
+// TestIsLine: what is passed over as clean is what cleaning would leave as it is.
+func TestIsLine(t *testing.T) {
+	for in, want := range map[string]bool{
+		"": true, "a b": true, "é ш 日本": true, "a-b_c": true,
+		" ": false, " a": false, "a ": false, "a  b": false, "a\tb": false, "a\u00a0b": false, "a\u202eb": false, "a\x7f": false, "a\u0085": false, "\xff": false, "\ufffd": false,
+	} {
+		if clean, _ := cleanLine(in, 100); isLine(in, "") != want || want != (clean == in) {
+			t.Errorf("%q: %v, cleaned %q", in, isLine(in, ""), clean)
+		}
+	}
+	if isLine("a?b", "?") || !isLine("a?b", "!") {
+		t.Error("the characters that are not to be there")
+	}
+}
+
 func TestFileName(t *testing.T) {
 	for in, want := range map[string]string{
 		"clip.MOV":                "clip.mp4",

@@ -26,6 +26,9 @@ type ExtensionHandshake struct {
 	Client       string         `bencode:"v,omitempty"`
 	RequestQueue int            `bencode:"reqq,omitempty"`
 	MetadataSize int64          `bencode:"metadata_size,omitempty"`
+	// Block is the longest block that the sender gives, in bytes, where that is more
+	// than MaxBlock. It is Kinopod's own.
+	Block int `bencode:"kp_block,omitempty"`
 }
 
 // Metadata is the name of the extension of BEP 9 in ExtensionHandshake.Extensions.
@@ -41,6 +44,9 @@ func ParseExtensionHandshake(b []byte) (ExtensionHandshake, error) {
 	var h ExtensionHandshake
 	if err := bencode.Unmarshal(b, &h); err != nil {
 		return ExtensionHandshake{}, broken("extension handshake: %v", err)
+	}
+	if h.Block < 0 || h.Block > MaxMetadata {
+		return ExtensionHandshake{}, broken("blocks of %d bytes", h.Block)
 	}
 	if h.MetadataSize < 0 || h.MetadataSize > MaxMetadata {
 		return ExtensionHandshake{}, broken("metadata of %d bytes", h.MetadataSize)

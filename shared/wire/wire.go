@@ -21,11 +21,15 @@ type PeerID [20]byte
 // Limits of what is read.
 const (
 	HandshakeLength = 68
-	// MaxBlock is the longest block that is asked for or given, in bytes.
+	// MaxBlock is the longest block that everybody gives, in bytes.
 	MaxBlock = 16 << 10
+	// LongBlock is the longest block that is asked for of who gives long ones
+	// (ExtensionHandshake.Block), in bytes. Each message costs a browser some
+	// tenths of a millisecond, whatever is in it.
+	LongBlock = 64 << 10
 	// MaxMessage bounds the body of a message: a bitfield of 2^17 pieces, or a
 	// block with its header, and room for an extension handshake.
-	MaxMessage = 64 << 10
+	MaxMessage = LongBlock + 1<<10
 	// RequestQueue is the number of requests that may wait at a peer (reqq).
 	RequestQueue = 256
 )
@@ -133,7 +137,7 @@ func ParsePieceHeader(b []byte) (index, begin uint32, length int, err error) {
 		return 0, 0, 0, broken("piece header")
 	}
 	n := binary.BigEndian.Uint32(b)
-	if n < 9 || n > 9+MaxBlock {
+	if n < 9 || n > 9+LongBlock {
 		return 0, 0, 0, broken("a piece message of %d bytes", n)
 	}
 	return binary.BigEndian.Uint32(b[5:]), binary.BigEndian.Uint32(b[9:]), int(n - 9), nil
@@ -190,7 +194,7 @@ func Parse(b []byte) (Message, error) {
 	case Request, Cancel, Reject:
 		m.Index, m.Begin, m.Length = binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
 	case Piece:
-		if len(b) < 8 || len(b) > 8+MaxBlock {
+		if len(b) < 8 || len(b) > 8+LongBlock {
 			return Message{}, broken("a piece message of %d bytes", len(b))
 		}
 		m.Index, m.Begin, m.Data = binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:]), b[8:]

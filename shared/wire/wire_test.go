@@ -107,11 +107,11 @@ func TestRefused(t *testing.T) {
 	hs := Handshake{}.Append(nil)
 	for what, b := range map[string][]byte{
 		"not BitTorrent":        []byte("GET / HTTP/1.1\r\n"),
-		"too long":              append(bytes.Clone(hs), 0, 1, 0, 1),
+		"too long":              append(bytes.Clone(hs), 0, 1, 4, 1),
 		"choke with a payload":  append(bytes.Clone(hs), 0, 0, 0, 2, 0, 0),
 		"request cut short":     append(bytes.Clone(hs), 0, 0, 0, 2, 6, 0),
 		"piece without a begin": append(bytes.Clone(hs), 0, 0, 0, 5, 7, 0, 0, 0, 0),
-		"block over 16 KiB":     append(append(bytes.Clone(hs), AppendPieceHeader(nil, 0, 0, MaxBlock+1)...), make([]byte, MaxBlock+1)...),
+		"block over 64 KiB":     append(append(bytes.Clone(hs), AppendPieceHeader(nil, 0, 0, LongBlock+1)...), make([]byte, LongBlock+1)...),
 		"extended without id":   append(bytes.Clone(hs), 0, 0, 0, 1, 20),
 		"id 255":                append(bytes.Clone(hs), 0, 0, 0, 1, 255),
 	} {
