@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"kinopod/pod/accounts"
 	"kinopod/pod/catalog"
@@ -12,6 +13,7 @@ import (
 	"kinopod/pod/friends"
 	"kinopod/pod/httpapi"
 	"kinopod/pod/inbox"
+	"kinopod/pod/indexer"
 	"kinopod/pod/outbox"
 	"kinopod/pod/podclient"
 	"kinopod/pod/publish"
@@ -98,7 +100,10 @@ func (c caller) Friends(ctx context.Context, h network.Host, secure bool) ([]net
 func (c caller) Hello(ctx context.Context, h network.Host, secure bool, us network.Host) (refused bool, err error) {
 	err = c.Client.Hello(ctx, podclient.Target{Host: h, Secure: secure}, us)
 	var status *podclient.StatusError
-	return errors.As(err, &status) && status.Code == api.CodeForbidden, err
+	if errors.As(err, &status) {
+		err = &api.Error{Code: status.Code, Message: status.Message, Cause: err}
+	}
+	return api.Is(err, api.CodeForbidden), err
 }
 
 // Send implements outbox.Caller.
@@ -114,8 +119,8 @@ func (c caller) Thumbnail(ctx context.Context, h network.Host, secure bool, hash
 }
 
 // Torrent implements outbox.Caller.
-func (c caller) Torrent(ctx context.Context, h network.Host, secure bool, id video.ID) ([]byte, error) {
-	return c.Client.Torrent(ctx, podclient.Target{Host: h, Secure: secure}, id)
+func (c caller) Torrent(ctx context.Context, h network.Host, secure bool, id video.ID, pass api.Pass) ([]byte, error) {
+	return c.Client.Torrent(ctx, podclient.Target{Host: h, Secure: secure}, id, pass)
 }
 
 // others are the other pods as the server shows them.
@@ -124,6 +129,8 @@ type others struct {
 	outbox *outbox.Outbox
 	videos *catalog.Catalog
 	db     *redisstore.DB
+	speaks network.Versions
+	now    func() time.Time
 }
 
 var _ httpapi.Friends = others{}
@@ -141,7 +148,7 @@ func (o others) List(ctx context.Context, operator bool) ([]api.Friend, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := []api.Friend{}
+	out, behind := []api.Friend{}, map[string]int{} // by position: most friends are at the same
 	for _, f := range all {
 		if !operator && f.State != network.Friend {
 			continue
@@ -150,15 +157,21 @@ func (o others) List(ctx context.Context, operator bool) ([]api.Friend, error) {
 		if a.Videos, err = o.videos.Count(ctx, f.Host); err != nil {
 			return nil, err
 		}
+		a.Dormant = f.State == network.Friend && f.Dormant(o.speaks, o.now())
 		if operator {
 			a.Problem = f.Problem
 		}
 		if f.State == network.Friend && f.Cursor != last {
-			changes, _, err := o.db.Changes(ctx, f.Cursor, mostBehind)
-			if err != nil {
-				return nil, err
+			n, counted := behind[f.Cursor]
+			if !counted {
+				changes, _, err := o.db.Changes(ctx, f.Cursor, mostBehind)
+				if err != nil {
+					return nil, err
+				}
+				n = len(changes)
+				behind[f.Cursor] = n
 			}
-			a.Behind = len(changes)
+			a.Behind = n
 		}
 		out = append(out, a)
 	}
@@ -200,6 +213,18 @@ func heard(in *inbox.Inbox) []httpapi.Metric {
 	return out
 }
 
+// searched is what the search index tells of itself.
+func searched(x *indexer.Index) []httpapi.Metric {
+	return []httpapi.Metric{
+		{Name: "search_videos", Help: "Videos that can be searched.", Value: func() float64 { return float64(x.Stats().Videos) }},
+		{Name: "search_bytes", Help: "Memory of the search index.", Value: func() float64 { return float64(x.Stats().Bytes) }},
+		{Name: "search_built", Help: "Share of the catalogue that was read for searching, 1 when all is.", Value: func() float64 {
+			share, _ := x.Built()
+			return share
+		}},
+	}
+}
+
 // metrics are what seeder and tracker count.
 func metrics(s *seeder.Seeder, t *tracker.Tracker) []httpapi.Metric {
 	seed := func(pick func(seeder.Stats) int64) func() float64 {
@@ -236,4 +261,22 @@ func metrics(s *seeder.Seeder, t *tracker.Tracker) []httpapi.Metric {
 		})
 	}
 	return out
+}
+
+// totalsAtOnce is how many numbers of views a friend is told at once.
+const totalsAtOnce = 1000
+
+// ownViews counts what friends say was watched of this pod's videos, and tells them how
+// often those were watched everywhere. A friend that adds nothing to a batch that was
+// counted is answered as before.
+func ownViews(host network.Host, db *redisstore.DB, mostADay int) func(context.Context, network.Host, federation.ViewsRequest) (federation.Views, error) {
+	return func(ctx context.Context, from network.Host, q federation.ViewsRequest) (federation.Views, error) {
+		if q.Batch > 0 {
+			if err := db.TakeViews(ctx, host, from, q.Batch, q.Views, mostADay); err != nil {
+				return federation.Views{}, err
+			}
+		}
+		totals, next, more, err := db.ViewTotals(ctx, q.After, totalsAtOnce)
+		return federation.Views{Totals: totals, Next: next, More: more}, err
+	}
 }

@@ -20,6 +20,7 @@ import (
 
 	"kinopod/pod/accounts"
 	"kinopod/pod/config"
+	"kinopod/pod/redisstore"
 	"kinopod/shared/api"
 	"kinopod/shared/network"
 )
@@ -122,6 +123,16 @@ func (p *Pod) serveControl(ctx context.Context) error {
 		}
 		return nil, p.accounts.SetPassword(r.Context(), r.PathValue("name"), u.Password)
 	}))
+	mux.HandleFunc("GET /users", p.command(func(r *http.Request) (any, error) { return p.accounts.List(r.Context()) }))
+	mux.HandleFunc("PUT /users/{name}/role", p.command(func(r *http.Request) (any, error) {
+		u, err := readCommand[NewUser](r)
+		if err != nil {
+			return nil, err
+		}
+		return nil, p.accounts.SetRole(r.Context(), r.PathValue("name"), u.Role)
+	}))
+	mux.HandleFunc("DELETE /users/{name}", p.command(func(r *http.Request) (any, error) { return nil, p.accounts.Remove(r.Context(), r.PathValue("name")) }))
+	mux.HandleFunc("DELETE /users/{name}/videos", p.command(func(r *http.Request) (any, error) { return p.withdrawAll(r.Context(), r.PathValue("name")) }))
 	mux.HandleFunc("GET /friends", p.command(func(r *http.Request) (any, error) {
 		list, err := others.List(r.Context(), true)
 		return api.FriendList{Host: p.host, Friends: list}, err
@@ -136,6 +147,18 @@ func (p *Pod) serveControl(ctx context.Context) error {
 	mux.HandleFunc("DELETE /friends/{host}", ofHost(others.Leave))
 	mux.HandleFunc("PUT /friends/{host}/block", ofHost(others.Block))
 	mux.HandleFunc("DELETE /friends/{host}/block", ofHost(others.Unblock))
+	mux.HandleFunc("POST /key", p.command(func(r *http.Request) (any, error) { return p.changeKey(r.Context()) }))
+	mux.HandleFunc("POST /index/check", func(w http.ResponseWriter, r *http.Request) {
+		door, end := http.NewResponseController(w), time.Now().Add(checkTime)
+		_ = errors.Join(door.SetReadDeadline(end), door.SetWriteDeadline(end)) // that of reading ends the request's context, too
+		p.command(func(r *http.Request) (any, error) {
+			in, err := readCommand[IndexCheck](r)
+			if err != nil {
+				return nil, err
+			}
+			return checkIndex(r.Context(), p.db, p.index, p.host, in.Repair)
+		})(w, r)
+	})
 	server := &http.Server{Handler: mux, ReadTimeout: controlTime, WriteTimeout: controlTime}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
@@ -143,6 +166,37 @@ func (p *Pod) serveControl(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// Withdrawn is how many uploads and videos of an account a command removed, and whether
+// that were all.
+type Withdrawn struct {
+	Removed int  `json:"removed"`
+	More    bool `json:"more"`
+}
+
+// withdrawAll removes what an account has uploaded, for as long as a command may take.
+func (p *Pod) withdrawAll(ctx context.Context, name string) (done Withdrawn, err error) {
+	ids, err := p.accounts.Booked(ctx, name)
+	if err != nil {
+		return done, err
+	}
+	operator := accounts.Actor{Username: "the operator", Role: api.RoleAdmin}
+	for began := time.Now(); len(ids) > 0; ids = ids[1:] {
+		if done.More = time.Since(began) > controlTime/2; done.More {
+			break
+		}
+		err := p.uploads.Withdraw(ctx, operator, ids[0])
+		if api.Is(err, api.CodeNotFound) { // of an upload that begins, or nothing is left of it
+			continue
+		}
+		if err != nil {
+			return done, err
+		}
+		done.Removed++
+	}
+	_, err = p.accounts.ReleaseVanished(ctx, p.uploads.Exists)
+	return done, err
 }
 
 // command answers one request: with what do gives as JSON, or with its error.
@@ -177,11 +231,13 @@ func CreateUser(ctx context.Context, cfg config.Config, u NewUser, log *slog.Log
 	if err != nil {
 		return err
 	}
-	err = askRunning(ctx, dir, http.MethodPost, "/users", u, nil)
+	err = askRunning(ctx, dir, controlTime, http.MethodPost, "/users", u, nil)
 	if err == nil || !errors.Is(err, ErrNotRunning) {
 		return err
 	}
-	return offline(ctx, cfg, log, func(a *accounts.Accounts) error { return a.Create(ctx, u.Username, u.Password, u.Role) })
+	return offline(ctx, cfg, log, func(db *redisstore.DB) error {
+		return accounts.New(db, accounts.Policy{}, time.Now).Create(ctx, u.Username, u.Password, u.Role)
+	})
 }
 
 // SetPassword gives an account another password, as CreateUser makes one.
@@ -190,7 +246,9 @@ func SetPassword(ctx context.Context, cfg config.Config, u NewUser, log *slog.Lo
 	if err == nil || !errors.Is(err, ErrNotRunning) {
 		return err
 	}
-	return offline(ctx, cfg, log, func(a *accounts.Accounts) error { return a.SetPassword(ctx, u.Username, u.Password) })
+	return offline(ctx, cfg, log, func(db *redisstore.DB) error {
+		return accounts.New(db, accounts.Policy{}, time.Now).SetPassword(ctx, u.Username, u.Password)
+	})
 }
 
 // ErrNotRunning is what Command answers where there is nobody to ask.
@@ -203,10 +261,10 @@ func Command(ctx context.Context, cfg config.Config, method, path string, in, ou
 	if err != nil {
 		return err
 	}
-	return askRunning(ctx, dir, method, path, in, out)
+	return askRunning(ctx, dir, controlTime, method, path, in, out)
 }
 
-func askRunning(ctx context.Context, dir, method, path string, in, out any) error {
+func askRunning(ctx context.Context, dir string, most time.Duration, method, path string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return err
@@ -219,7 +277,7 @@ func askRunning(ctx context.Context, dir, method, path string, in, out any) erro
 		return c, err
 	}}
 	defer transport.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(ctx, controlTime)
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, "http://pod"+path, bytes.NewReader(body))
 	if err != nil {
@@ -250,8 +308,8 @@ func askRunning(ctx context.Context, dir, method, path string, in, out any) erro
 // maxCommandAnswer bounds what a running pod answers, in bytes.
 const maxCommandAnswer = 16 << 20
 
-// offline works on the accounts with nothing of a pod but its Redis.
-func offline(ctx context.Context, cfg config.Config, log *slog.Logger, do func(*accounts.Accounts) error) (err error) {
+// offline works with nothing of a pod but its Redis.
+func offline(ctx context.Context, cfg config.Config, log *slog.Logger, do func(*redisstore.DB) error) (err error) {
 	p := &Pod{cfg: cfg, log: log}
 	defer func() { err = errors.Join(err, p.Close()) }()
 	if p.cfg.Data, err = cfg.DataDir(); err != nil {
@@ -264,5 +322,5 @@ func offline(ctx context.Context, cfg config.Config, log *slog.Logger, do func(*
 	if err != nil {
 		return err
 	}
-	return do(accounts.New(db, accounts.Policy{}, time.Now))
+	return do(db)
 }

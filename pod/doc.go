@@ -9,7 +9,11 @@
 //	accounts   who may do what
 //	catalog    which videos there are
 //	container  what is in an MP4 or WebM file
+//	search     the full-text index of all videos
 //	friends    which pods are friends, and how reliable each is
+//	viewing    who may watch
+//	views      how often videos are watched, and what is trending
+//	feed       lists as Atom and RSS
 //	federation what pods say to each other, and how it is sealed
 //
 // Its doors, where data enters and leaves:
@@ -22,6 +26,7 @@
 //	outbox     what this one says to others: asynq tasks
 //	podclient  how others are called, and what of their answers is believed
 //	redisstore what the rules keep, in Redis
+//	indexer    keeps the search index in step with the catalogue
 //	redisproc  the private redis-server
 //	filestore  videos, thumbnails and uploads on disk
 //
@@ -44,6 +49,12 @@
 // all the same is found by comparing digests. A viewer's own pod sends the first request
 // to the origin; the browser talks to the origin's tracker, seeder and web seed, and to
 // the own pod's tracker (foreign.go).
+//
+// # How a search finds it
+//
+// Each change of the catalogue stands in a stream of events, written in the transaction
+// that made it. indexer follows the stream and puts the videos into its search index, of
+// which each process has its own; catalog asks it which videos fit, and Redis for those.
 //
 // # One upload through the pod
 //

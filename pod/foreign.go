@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
+	"golang.org/x/time/rate"
 
 	"kinopod/pod/catalog"
 	"kinopod/pod/filestore"
@@ -24,6 +25,7 @@ import (
 type swarms struct {
 	files  *filestore.Store
 	videos *catalog.Catalog
+	closed func(network.Host) bool // the pod's videos are for members: nobody meets here
 	ask    chan magnet.InfoHash
 
 	mu    sync.Mutex
@@ -43,8 +45,8 @@ const (
 	swarmFresh    = time.Minute
 )
 
-func newSwarms(files *filestore.Store, videos *catalog.Catalog) *swarms {
-	return &swarms{files: files, videos: videos, ask: make(chan magnet.InfoHash, swarmsWaiting), known: map[magnet.InfoHash]foreignSwarm{}}
+func newSwarms(files *filestore.Store, videos *catalog.Catalog, closed func(network.Host) bool) *swarms {
+	return &swarms{files: files, videos: videos, closed: closed, ask: make(chan magnet.InfoHash, swarmsWaiting), known: map[magnet.InfoHash]foreignSwarm{}}
 }
 
 // serves answers the tracker. The first to ask for a friend's video is told no, unless
@@ -66,7 +68,7 @@ func (s *swarms) serves(h magnet.InfoHash) bool {
 }
 
 // watched is called where somebody is about to watch a friend's video.
-func (s *swarms) watched(h magnet.InfoHash) { s.note(h, true) }
+func (s *swarms) watched(origin network.Host, h magnet.InfoHash) { s.note(h, !s.closed(origin)) }
 
 func (s *swarms) note(h magnet.InfoHash, listed bool) {
 	s.mu.Lock()
@@ -84,9 +86,9 @@ func (s *swarms) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case h := <-s.ask:
-			_, err := s.videos.ByInfoHash(ctx, h)
+			v, err := s.videos.ByInfoHash(ctx, h)
 			if err == nil || api.Is(err, api.CodeNotFound) {
-				s.note(h, err == nil)
+				s.note(h, err == nil && !s.closed(v.Origin))
 			}
 		}
 	}
@@ -100,10 +102,13 @@ type foreignFiles struct {
 	videos *catalog.Catalog
 	outbox *outbox.Outbox
 	swarms *swarms
+	policy *policies
 
 	flights singleflight.Group
 	mu      sync.Mutex
-	failed  map[string]time.Time // guarded by mu: not asked for again until then
+	failed  map[string]time.Time    // guarded by mu: not asked for again until then
+	passes  map[video.ID]api.Pass   // guarded by mu; half of an id is its origin's: none gives another's
+	asking  map[asked]*rate.Limiter // guarded by mu: questions for details
 }
 
 // patience is how long what could not be fetched is not asked for again.
@@ -128,6 +133,9 @@ func (f *foreignFiles) once(key string, fetch func(context.Context) error) error
 			delete(f.failed, key)
 			return nil, nil
 		}
+		if errors.Is(err, errBusy) {
+			return nil, err // the friend was not asked
+		}
 		if len(f.failed) > 1000 {
 			clear(f.failed)
 		}
@@ -138,26 +146,32 @@ func (f *foreignFiles) once(key string, fetch func(context.Context) error) error
 }
 
 // Picture implements httpapi.Foreign.
-func (f *foreignFiles) Picture(ctx context.Context, hash string) error {
+func (f *foreignFiles) Picture(ctx context.Context, hash string) (path string, err error) {
 	v, err := f.videos.ByThumbnail(ctx, hash)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if v.Origin == f.host {
-		return &api.Error{Code: api.CodeNotFound, Message: "There is no such picture."}
+		return "", &api.Error{Code: api.CodeNotFound, Message: "There is no such picture."}
 	}
-	return f.once("picture "+hash, func(ctx context.Context) error { return f.outbox.Picture(ctx, v.Origin, hash) })
+	if f.files.FriendThumbnail(v.Origin, hash) != nil {
+		return f.files.FriendThumbnailPath(v.Origin, hash), nil
+	}
+	err = f.once("picture "+hash, func(ctx context.Context) error { return f.outbox.Picture(ctx, v.Origin, hash) })
+	return f.files.FriendThumbnailPath(v.Origin, hash), err
 }
 
 // Torrent implements httpapi.Foreign.
 func (f *foreignFiles) Torrent(_ context.Context, v video.Video) (*torrent.Torrent, error) {
 	h := v.Renditions[0].InfoHash
-	f.swarms.watched(h)
+	f.swarms.watched(v.Origin, h)
 	if t, err := f.files.KeptTorrent(h); err == nil {
 		return t, nil
 	}
 	err := f.once("torrent "+h.String(), func(ctx context.Context) error {
-		b, err := f.outbox.Torrent(ctx, v.Origin, v.ID)
+		// For ourselves: whoever may have it was asked for before (httpapi).
+		pass, _ := f.Access(ctx, v, f.policy.closed(v.Origin), true)
+		b, err := f.outbox.Torrent(ctx, v.Origin, v.ID, pass)
 		if err != nil {
 			return err
 		}

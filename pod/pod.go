@@ -2,6 +2,7 @@ package pod
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -18,15 +19,18 @@ import (
 
 	"github.com/hibiken/asynq"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"kinopod/pod/accounts"
 	"kinopod/pod/catalog"
 	"kinopod/pod/config"
+	"kinopod/pod/federation"
 	"kinopod/pod/filestore"
 	"kinopod/pod/friends"
 	"kinopod/pod/httpapi"
 	"kinopod/pod/identity"
 	"kinopod/pod/inbox"
+	"kinopod/pod/indexer"
 	"kinopod/pod/outbox"
 	"kinopod/pod/podclient"
 	"kinopod/pod/publish"
@@ -34,8 +38,12 @@ import (
 	"kinopod/pod/redisstore"
 	"kinopod/pod/seeder"
 	"kinopod/pod/tracker"
+	"kinopod/pod/viewing"
+	"kinopod/pod/views"
 	"kinopod/shared/api"
+	"kinopod/shared/magnet"
 	"kinopod/shared/network"
+	"kinopod/shared/video"
 )
 
 // Options are what the command gives a pod besides its configuration.
@@ -44,6 +52,13 @@ type Options struct {
 	Log     *slog.Logger
 	// Pages makes the handler of the web app.
 	Pages func(Page) (http.Handler, error)
+
+	// For tests, zero else.
+	Speaks network.Versions                                          // of the protocol between pods: federation.Speaks
+	Roots  *x509.CertPool                                            // who vouches for other pods: the system's
+	Now    func() time.Time                                          // of federation: time.Now
+	Views  time.Duration                                             // between two exchanges of views: outbox.DefaultViews
+	Link   func(to string, c net.Conn) (through net.Conn, err error) // what a connection to another pod goes through
 }
 
 // Page is what the web app is given.
@@ -62,8 +77,11 @@ type Pod struct {
 	host     network.Host
 	identity *identity.Identity
 	redis    *redisproc.Process // nil where another one is configured
+	db       *redisstore.DB
+	index    *indexer.Index
 	accounts *accounts.Accounts
 	seeder   *seeder.Seeder
+	uploads  *publish.Publisher
 	friends  *friends.List
 	outbox   *outbox.Outbox
 	others   others
@@ -92,6 +110,12 @@ func New(ctx context.Context, cfg config.Config, o Options) (_ *Pod, err error) 
 	if cfg.Data, err = cfg.DataDir(); err != nil {
 		return nil, err
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Speaks == (network.Versions{}) {
+		o.Speaks = federation.Speaks
+	}
 	p := &Pod{cfg: cfg, log: o.Log}
 	defer func() {
 		if err != nil {
@@ -112,7 +136,7 @@ func New(ctx context.Context, cfg config.Config, o Options) (_ *Pod, err error) 
 	if err != nil {
 		return nil, err
 	}
-	return p, p.join(db, where, o)
+	return p, p.join(ctx, db, where, o)
 }
 
 // takeData makes the data directory and keeps other pods out of it.
@@ -177,13 +201,13 @@ func (p *Pod) openRedis(ctx context.Context) (db *redisstore.DB, where string, e
 }
 
 // join makes the parts and hands each what it asks for.
-func (p *Pod) join(db *redisstore.DB, where string, o Options) error {
+func (p *Pod) join(ctx context.Context, db *redisstore.DB, where string, o Options) error {
 	cfg, limits := p.cfg, p.cfg.Limits
 	jobs, err := jobsAt(where)
 	if err != nil {
 		return err
 	}
-	files, err := filestore.Open(cfg.Data)
+	files, err := filestore.Open(cfg.Data, filestore.Limits{FriendPictures: int64(limits.FriendPictureBytes), Pictures: int64(limits.PictureBytes), Cache: int64(limits.FriendCacheBytes)})
 	if err != nil {
 		return err
 	}
@@ -191,6 +215,12 @@ func (p *Pod) join(db *redisstore.DB, where string, o Options) error {
 		Registration: accounts.Registration(cfg.Registration), QuotaBytes: int64(limits.QuotaBytes), LoginsPerMinute: limits.LoginsPerMinute,
 	}, time.Now)
 	videos := catalog.New(db, p.host, limits.FriendVideos)
+	p.db, p.index = db, indexer.New(snapshotPath(cfg.Data), db, p.log)
+	videos.SearchWith(p.index)
+	gate := viewing.New(cfg.Viewing, passKey(p.keys), time.Now)
+	if gate.Closed() { // whoever knows an info hash could fetch by it
+		cfg.BTListen = ""
+	}
 	p.seeder, err = seeder.New(seeder.Config{
 		RTCListen: cfg.RTCListen, BTListen: cfg.BTListen, PublicAddresses: cfg.PublicAddresses,
 		BytesPerSecond: int64(limits.SeederBytesPerSecond), PeerBytesPerSecond: int64(limits.SeederPeerBytesPerSecond),
@@ -200,9 +230,15 @@ func (p *Pod) join(db *redisstore.DB, where string, o Options) error {
 		return err
 	}
 	p.closers = append(p.closers, closer(p.seeder.Close))
-	known := newSwarms(files, videos)
+	policy, err := newPolicies(ctx, db)
+	if err != nil {
+		return err
+	}
+	known := newSwarms(files, videos, policy.closed)
 	track := tracker.New(tracker.Config{
-		Open: cfg.TrackerOpen, Serves: known.serves, PublicAddresses: cfg.PublicAddresses, TrustedProxies: cfg.TrustedProxies,
+		Open: cfg.TrackerOpen, Serves: known.serves,
+		Admits:          func(h magnet.InfoHash, query string) bool { return gate.Admits(h, query) || !files.Has(h) },
+		PublicAddresses: cfg.PublicAddresses, TrustedProxies: cfg.TrustedProxies,
 		ConnectionsPerAddress: limits.TrackerConnectionsPerAddress, MessagesPerSecond: limits.TrackerMessagesPerSecond, Log: p.log,
 	}, p.seeder)
 	pub, err := publish.New(publish.Config{
@@ -211,17 +247,20 @@ func (p *Pod) join(db *redisstore.DB, where string, o Options) error {
 	if err != nil {
 		return err
 	}
-	p.closers = append(p.closers, pub)
-	in, err := p.federate(db, videos, files, jobs, o.Version)
+	p.uploads, p.closers = pub, append(p.closers, pub)
+	in, err := p.federate(db, videos, files, jobs, gate, o)
 	if err != nil {
 		return err
 	}
 	p.server, err = httpapi.New(httpapi.Config{Config: cfg, Host: p.host, STUN: p.stun(), Version: o.Version, Log: p.log}, httpapi.Parts{
-		Accounts: invites{p.accounts, p.baseURL()}, Catalog: videos, Publisher: pub, Files: streamFiles{files},
+		Accounts: invites{p.accounts, p.baseURL()}, Catalog: videos, Views: views.New(db, p.host, o.Now), Publisher: pub, Files: streamFiles{files},
 		Uploads: uploads(pub.Handler()), Mounts: []httpapi.Mounter{track, in}, Ready: db.Ping,
-		Friends: p.others,
-		Foreign: &foreignFiles{host: p.host, files: files, videos: videos, outbox: p.outbox, swarms: known, failed: map[string]time.Time{}},
-		Metrics: append(metrics(p.seeder, track), heard(in)...),
+		Friends: p.others, Viewing: gate,
+		Foreign: &foreignFiles{
+			host: p.host, files: files, videos: videos, outbox: p.outbox, swarms: known, policy: policy,
+			failed: map[string]time.Time{}, passes: map[video.ID]api.Pass{}, asking: map[asked]*rate.Limiter{},
+		},
+		Metrics: slices.Concat(metrics(p.seeder, track), heard(in), searched(p.index)),
 		Pages: func(methods func(*http.Request) api.Methods) (http.Handler, error) {
 			return o.Pages(Page{Name: cfg.Name, Base: p.baseURL(), Methods: methods, Log: p.log})
 		},
@@ -231,12 +270,16 @@ func (p *Pod) join(db *redisstore.DB, where string, o Options) error {
 	}
 	// They end in the other order: first nobody comes in any more; then friends are not
 	// told, viewers not introduced, nor fed; then what is being published stops where it is and
-	// writes that down. Redis, which all of them write to, closes after that.
+	// writes that down, and nobody searches any more. Redis, which all of them write to, closes
+	// after that.
 	p.parts = []part{
+		{"memory", trimMemory},
+		{"search", p.index.Run},
 		{"publish", pub.Run},
 		{"seeder", p.seeder.Run},
 		{"swarms", known.run},
 		{"tracker", track.Run},
+		{"keys", p.forgetKeys},
 		{"outbox", p.outbox.Run},
 		{"control", p.serveControl},
 		{"server", func(ctx context.Context) error { return p.server.Run(ctx, p.public, p.admin) }},
@@ -245,10 +288,17 @@ func (p *Pod) join(db *redisstore.DB, where string, o Options) error {
 }
 
 // federate makes what speaks with other pods.
-func (p *Pod) federate(db *redisstore.DB, videos *catalog.Catalog, files *filestore.Store, jobs asynq.RedisConnOpt, version string) (*inbox.Inbox, error) {
-	calls := podclient.New(podclient.Config{AllowHTTP: p.cfg.AllowHTTP, Software: "Kinopod/" + version, Log: p.log})
+func (p *Pod) federate(db *redisstore.DB, videos *catalog.Catalog, files *filestore.Store, jobs asynq.RedisConnOpt, gate *viewing.Gate, o Options) (*inbox.Inbox, error) {
+	p.friends = friends.New(db, p.host, network.Score(p.cfg.MostScore), o.Now)
+	calls := podclient.New(podclient.Config{
+		AllowHTTP: p.cfg.AllowHTTP, Software: "Kinopod/" + o.Version, Roots: o.Roots, Link: o.Link, Log: p.log,
+		Secured: func(ctx context.Context, h network.Host) {
+			if err := p.friends.Secured(ctx, h); err != nil {
+				p.log.Warn("it could not be noted that https works", "friend", h, "err", err)
+			}
+		},
+	})
 	p.closers = append(p.closers, closer(calls.Close))
-	p.friends = friends.New(db, p.host, network.Score(p.cfg.MostScore), time.Now)
 	var join []network.Host
 	for _, f := range p.cfg.Friends {
 		h, err := network.ParseHost(f)
@@ -257,13 +307,20 @@ func (p *Pod) federate(db *redisstore.DB, videos *catalog.Catalog, files *filest
 		}
 		join = append(join, h)
 	}
-	p.outbox = outbox.New(outbox.Config{Host: p.host, Key: p.identity.Key, Join: join, Log: p.log}, outbox.Parts{
-		Caller: caller{calls}, Friends: p.friends, Log: db, Catalog: videos, Pictures: files, Redis: jobs,
-	})
+	parts := outbox.Parts{Caller: caller{calls}, Friends: p.friends, Log: db, Catalog: videos, Pictures: files, Views: db, Redis: jobs}
+	if p.redis != nil {
+		parts.Alone = db
+	}
+	p.outbox = outbox.New(outbox.Config{
+		Host: p.host, Keys: p.keys, Name: p.cfg.Name, Secure: p.cfg.Secure(), Speaks: o.Speaks, Join: join,
+		Views: o.Views, MostViews: p.cfg.Limits.FriendViewsPerDay, Eager: p.cfg.Thumbnails == "eager", Log: p.log, Now: o.Now,
+	}, parts)
 	p.closers = append(p.closers, p.outbox)
-	p.others = others{p.friends, p.outbox, videos, db}
+	p.others = others{p.friends, p.outbox, videos, db, o.Speaks, o.Now}
 	return inbox.New(inbox.Config{
-		Host: p.host, Key: p.identity.Key, Name: p.cfg.Name, Version: version, Messages: p.cfg.Limits.FriendMessagesPerMinute, Log: p.log,
+		Host: p.host, Keys: p.keys, Name: p.cfg.Name, Version: o.Version, Speaks: o.Speaks, Friends: p.cfg.Limits.Friends, Messages: p.cfg.Limits.FriendMessagesPerMinute,
+		From: httpapi.From(p.cfg.TrustedProxies), Details: ownDetails(p.host, videos, p.accounts, gate, p.friends),
+		Views: ownViews(p.host, db, p.cfg.Limits.FriendViewsPerDay), Log: p.log, Now: o.Now,
 	}, p.friends, p.outbox, videos, db)
 }
 

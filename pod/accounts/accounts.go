@@ -76,9 +76,13 @@ func (a *Accounts) show(ctx context.Context, u User) (api.User, error) {
 	if err != nil {
 		return api.User{}, err
 	}
+	profile, err := a.store.Profile(ctx, u.Name)
+	if err != nil {
+		return api.User{}, err
+	}
 	return api.User{
 		Username: u.Name, Role: u.Role, Created: u.Created,
-		QuotaBytes: a.policy.QuotaBytes, UsedBytes: used,
+		QuotaBytes: a.policy.QuotaBytes, UsedBytes: used, Profile: profile,
 	}, nil
 }
 

@@ -296,6 +296,19 @@ func TestAttemptsAreLimited(t *testing.T) {
 		w.clock = w.clock.Add(12 * time.Second)
 		wantCode(t, "then", login(w, "anna", goodPassword, "192.0.2.99"), "")
 	})
+	t.Run("not where the user is at home", func(t *testing.T) {
+		w := newWorld(t, policy, "anna")
+		wantCode(t, "once", login(w, "anna", goodPassword, "2001:db8:7::1"), "")
+		for i := range 6 {
+			_ = login(w, "anna", "wrong password", fmt.Sprintf("192.0.2.%d", i))
+		}
+		wantCode(t, "elsewhere", login(w, "anna", goodPassword, "192.0.2.99"), api.CodeRateLimited)
+		wantCode(t, "at home", login(w, "Anna", goodPassword, "2001:db8:7::2"), "")
+		for range 5 {
+			wantCode(t, "a guess at home", login(w, "anna", "wrong password", "2001:db8:7::3"), api.CodeUnauthorized)
+		}
+		wantCode(t, "after five guesses at home", login(w, "anna", goodPassword, "2001:db8:7::1"), api.CodeRateLimited)
+	})
 	t.Run("by address", func(t *testing.T) {
 		w := newWorld(t, policy, "anna")
 		for i := range 5 { // an IPv6 customer has a whole /64
@@ -324,6 +337,9 @@ func TestAttemptsAreLimited(t *testing.T) {
 	t.Run("of changing the password", func(t *testing.T) {
 		w := newWorld(t, policy, "anna")
 		_, anna := w.login(t, "anna")
+		for i := range 6 { // which keeps nobody with a session from it
+			_ = login(w, "anna", "wrong password", fmt.Sprintf("192.0.2.%d", i))
+		}
 		for i := range 6 {
 			want := api.CodeForbidden
 			if i == 5 {

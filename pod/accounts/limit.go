@@ -18,12 +18,16 @@ func (l *Limited) Error() string { return fmt.Sprintf("limited for %s", l.After)
 // limiter allows so many attempts a minute for each account and each address: a
 // bucket for each, full at first. It is in memory alone, since addresses of viewers
 // are nothing to keep.
+//
+// Where a user has logged in before they have a bucket of their own: strangers who
+// guess cannot lock them out there.
 type limiter struct {
 	perMinute int
 	now       func() time.Time
 
 	mu      sync.Mutex
 	buckets map[string]bucket
+	known   map[string]struct{} // accounts at addresses, as loginKeys names them
 }
 
 type bucket struct {
@@ -31,11 +35,15 @@ type bucket struct {
 	at     time.Time // when tokens was so
 }
 
-// maxBuckets bounds the memory that a flood from many addresses can take.
-const maxBuckets = 100_000
+// What bounds the memory: buckets that a flood from many addresses can make, and
+// places where somebody logged in.
+const (
+	maxBuckets = 100_000
+	maxKnown   = 100_000
+)
 
 func newLimiter(perMinute int, now func() time.Time) *limiter {
-	return &limiter{perMinute: perMinute, now: now, buckets: map[string]bucket{}}
+	return &limiter{perMinute: perMinute, now: now, buckets: map[string]bucket{}, known: map[string]struct{}{}}
 }
 
 func accountKey(name string) string {
@@ -55,6 +63,30 @@ func addressKey(from netip.Addr) string {
 		}
 	}
 	return "address " + from.String()
+}
+
+// loginKeys are what an attempt to log in counts against.
+func (l *limiter) loginKeys(name string, from netip.Addr) []string {
+	account, address := accountKey(name), addressKey(from)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.known[account+" at "+address]; ok {
+		account += " at " + address
+	}
+	return []string{account, address}
+}
+
+// loggedIn notes that name is at home there.
+func (l *limiter) loggedIn(name string, from netip.Addr) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for place := range l.known {
+		if len(l.known) < maxKnown {
+			break
+		}
+		delete(l.known, place)
+	}
+	l.known[accountKey(name)+" at "+addressKey(from)] = struct{}{}
 }
 
 // take counts an attempt against each key, or against none of them where one has

@@ -10,6 +10,7 @@ import (
 
 	"kinopod/pod/accounts"
 	"kinopod/pod/accounts/accountstest"
+	"kinopod/shared/api"
 	"kinopod/shared/video"
 )
 
@@ -21,6 +22,7 @@ type memory struct {
 	invites  map[accounts.TokenHash]time.Time
 	sessions map[accounts.TokenHash]accounts.Session
 	booked   map[string]map[video.ID]accounts.Reservation
+	profiles map[string]video.Profile
 	fail     error // what every method answers, if not nil
 }
 
@@ -28,7 +30,8 @@ var _ accounts.Store = (*memory)(nil)
 
 func newMemory() *memory {
 	return &memory{
-		users: map[string]accounts.User{}, invites: map[accounts.TokenHash]time.Time{},
+		profiles: map[string]video.Profile{},
+		users:    map[string]accounts.User{}, invites: map[accounts.TokenHash]time.Time{},
 		sessions: map[accounts.TokenHash]accounts.Session{}, booked: map[string]map[video.ID]accounts.Reservation{},
 	}
 }
@@ -99,6 +102,46 @@ func (m *memory) SetPassword(_ context.Context, name string, old, hash accounts.
 	u.Password = hash
 	m.users[accounts.Fold(name)] = u
 	maps.DeleteFunc(m.sessions, func(id accounts.TokenHash, s accounts.Session) bool { return s.User == u.Name && id != keep })
+	return m.fail
+}
+
+func (m *memory) SetRole(_ context.Context, name string, role api.Role) error {
+	defer m.lock()()
+	u, ok := m.users[accounts.Fold(name)]
+	if !ok {
+		return accounts.ErrNotFound
+	}
+	if role != api.RoleAdmin && m.lastAdmin(name) {
+		return accounts.ErrLastAdmin
+	}
+	u.Role = role
+	m.users[accounts.Fold(name)] = u
+	return m.fail
+}
+
+func (m *memory) lastAdmin(name string) bool {
+	for other, u := range m.users {
+		if u.Role == api.RoleAdmin && other != accounts.Fold(name) {
+			return false
+		}
+	}
+	return m.users[accounts.Fold(name)].Role == api.RoleAdmin
+}
+
+func (m *memory) RemoveUser(_ context.Context, name string) error {
+	defer m.lock()()
+	name = accounts.Fold(name)
+	switch _, ok := m.users[name]; {
+	case !ok:
+		return accounts.ErrNotFound
+	case m.lastAdmin(name):
+		return accounts.ErrLastAdmin
+	case len(m.booked[name]) > 0:
+		return accounts.ErrBooked
+	}
+	maps.DeleteFunc(m.sessions, func(_ accounts.TokenHash, s accounts.Session) bool { return accounts.Fold(s.User) == name })
+	delete(m.users, name)
+	delete(m.profiles, name)
 	return m.fail
 }
 
@@ -178,6 +221,9 @@ func (m *memory) EndSession(_ context.Context, name string, id accounts.TokenHas
 
 func (m *memory) Reserve(_ context.Context, name string, r accounts.Reservation, limit int64) error {
 	defer m.lock()()
+	if _, ok := m.users[accounts.Fold(name)]; !ok && m.fail == nil {
+		return accounts.ErrNotFound
+	}
 	booked := m.booked[accounts.Fold(name)]
 	had, sum := booked[r.ID].Bytes, r.Bytes
 	for id, other := range booked {
@@ -213,4 +259,18 @@ func (m *memory) Used(_ context.Context, name string) (n int64, err error) {
 func (m *memory) Reservations(_ context.Context, name string) ([]accounts.Reservation, error) {
 	defer m.lock()()
 	return slices.Collect(maps.Values(m.booked[accounts.Fold(name)])), m.fail
+}
+
+func (m *memory) Profile(_ context.Context, name string) (video.Profile, error) {
+	defer m.lock()()
+	return m.profiles[accounts.Fold(name)], m.fail
+}
+
+func (m *memory) SetProfile(_ context.Context, name string, p video.Profile) error {
+	defer m.lock()()
+	if _, ok := m.users[accounts.Fold(name)]; !ok && m.fail == nil {
+		return accounts.ErrNotFound
+	}
+	m.profiles[accounts.Fold(name)] = p
+	return m.fail
 }

@@ -19,6 +19,9 @@ func (a *Accounts) Reserve(ctx context.Context, user string, id video.ID, bytes 
 	}
 	r := Reservation{ID: id, Bytes: bytes, At: a.now()}
 	err := a.store.Reserve(ctx, user, r, a.policy.QuotaBytes)
+	if errors.Is(err, ErrNotFound) { // removed meanwhile
+		return errLoggedOut()
+	}
 	if !errors.Is(err, ErrQuota) {
 		return err
 	}

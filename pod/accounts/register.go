@@ -66,6 +66,7 @@ func (a *Accounts) Register(ctx context.Context, in api.Registration, from netip
 	if err != nil {
 		return api.Session{}, err
 	}
+	a.limits.loggedIn(u.Name, from)
 	return a.begin(ctx, u, userAgent)
 }
 

@@ -20,7 +20,7 @@ const (
 // Login begins a session. from and userAgent are of the caller's connection. An
 // unknown user and a wrong password cannot be told apart, by time neither.
 func (a *Accounts) Login(ctx context.Context, in api.Credentials, from netip.Addr, userAgent string) (api.Session, error) {
-	keys := []string{accountKey(in.Username), addressKey(from)}
+	keys := a.limits.loginKeys(in.Username, from)
 	if err := a.limits.take(keys...); err != nil {
 		return api.Session{}, err
 	}
@@ -40,6 +40,7 @@ func (a *Accounts) Login(ctx context.Context, in api.Credentials, from netip.Add
 		return api.Session{}, wrong
 	}
 	a.limits.giveBack(keys...)
+	a.limits.loggedIn(in.Username, from)
 	s, err := a.begin(ctx, u, userAgent)
 	if errors.Is(err, ErrChanged) {
 		return api.Session{}, wrong
@@ -146,7 +147,9 @@ func (a *Accounts) ChangePassword(ctx context.Context, actor Actor, in api.Passw
 	if err := checkPassword(in.New, actor.Username); err != nil {
 		return err
 	}
-	if err := a.limits.take(accountKey(actor.Username)); err != nil {
+	// Not the account's bucket: who has a session is not kept waiting by strangers.
+	key := accountKey(actor.Username) + " password"
+	if err := a.limits.take(key); err != nil {
 		return err
 	}
 	u, err := a.store.User(ctx, actor.Username)
@@ -163,7 +166,7 @@ func (a *Accounts) ChangePassword(ctx context.Context, actor Actor, in api.Passw
 	if !ok {
 		return fail(api.CodeForbidden, "The current password is wrong.")
 	}
-	a.limits.giveBack(accountKey(actor.Username))
+	a.limits.giveBack(key)
 	keep, _ := parseTokenHash(actor.SessionID)
 	return a.setPassword(ctx, u.Name, in.New, u.Password, keep)
 }

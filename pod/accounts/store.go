@@ -26,6 +26,17 @@ type Store interface {
 	// SetPassword replaces the password where it is still old, or ErrChanged; ""
 	// replaces any. It ends the user's sessions but keep. ErrNotFound.
 	SetPassword(ctx context.Context, name string, old, hash PasswordHash, keep TokenHash) error
+	// SetRole changes a role. ErrNotFound; ErrLastAdmin where no administrator would
+	// be left.
+	SetRole(ctx context.Context, name string, role api.Role) error
+	// RemoveUser forgets a user, their profile and their sessions. ErrNotFound;
+	// ErrLastAdmin; ErrBooked where something is reserved for them.
+	RemoveUser(ctx context.Context, name string) error
+
+	// Profile is what a user says of themself, the zero one where that is nothing.
+	Profile(ctx context.Context, name string) (video.Profile, error)
+	// SetProfile replaces it; ErrNotFound.
+	SetProfile(ctx context.Context, name string, p video.Profile) error
 
 	// PutSetup replaces the setup token; ErrTaken where there are users.
 	PutSetup(ctx context.Context, token TokenHash) error
@@ -49,7 +60,8 @@ type Store interface {
 
 	// Reserve books bytes for an upload or a video, in the place of what was booked
 	// for that id before. ErrQuota where more would be booked for the user than
-	// limit (0 is none); what takes no more than before always goes.
+	// limit (0 is none); what takes no more than before always goes. ErrNotFound for
+	// nobody: a booking of a user who was removed meanwhile would stay.
 	Reserve(ctx context.Context, name string, r Reservation, limit int64) error
 	// Release forgets what was booked for id; nothing booked is no error.
 	Release(ctx context.Context, name string, id video.ID) error
@@ -66,6 +78,9 @@ var (
 	ErrGrant    = errors.New("grant is not valid")
 	ErrChanged  = errors.New("changed meanwhile")
 	ErrQuota    = errors.New("over the quota")
+	// ErrLastAdmin: a pod without an administrator cannot get one from its pages.
+	ErrLastAdmin = errors.New("the last administrator")
+	ErrBooked    = errors.New("something is reserved")
 )
 
 // MaxSessions is how many sessions one user may have.

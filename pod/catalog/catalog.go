@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 
 	"kinopod/shared/api"
@@ -18,9 +20,10 @@ import (
 
 // Catalog keeps the rules; its Store keeps the videos.
 type Catalog struct {
-	store Store
-	host  network.Host
-	most  int
+	store  Store
+	host   network.Host
+	most   int
+	finder Finder // nil where there is none
 }
 
 // New joins the rules with a store. host is this pod: only its own videos are
@@ -56,6 +59,12 @@ func (c *Catalog) Get(ctx context.Context, id video.ID) (video.Video, error) {
 	return v, told(err)
 }
 
+// Text is the whole description of a video of this pod, or what is known of another's.
+func (c *Catalog) Text(ctx context.Context, id video.ID) (string, error) {
+	text, err := c.store.Text(ctx, id)
+	return text, told(err)
+}
+
 // ByInfoHash is a video that has this file, one of this pod's where there is one.
 func (c *Catalog) ByInfoHash(ctx context.Context, h magnet.InfoHash) (video.Video, error) {
 	v, err := c.store.ByInfoHash(ctx, c.host, h)
@@ -68,15 +77,32 @@ func (c *Catalog) ByInfoHash(ctx context.Context, h magnet.InfoHash) (video.Vide
 // Newest is a page of videos, the newest first, and the cursor of the next one, ""
 // on the last. With a filter a page may be short of the limit although more follow.
 func (c *Catalog) Newest(ctx context.Context, q api.VideosQuery) ([]video.Video, string, error) {
-	l := Listing{Origin: q.Origin, Uploader: q.Uploader, Limit: min(q.Limit, api.MaxPage)}
-	if l.Limit <= 0 {
-		l.Limit = api.DefaultPage
+	origin := q.Origin
+	if q.Uploader != "" && origin == "" {
+		origin = c.host
 	}
-	if l.Uploader != "" && l.Origin == "" {
-		l.Origin = c.host
+	switch {
+	case q.Tag != "" && q.Uploader == "":
+		f, err := c.found(ctx, q.Cursor, q.Limit, func(limit int) (Hits, error) {
+			return c.finder.FindOnly(ctx, Only{Tag: q.Tag, Origin: origin}, q.Cursor, limit)
+		})
+		return f.Videos, f.Cursor, err
+	case origin == "":
+		return c.page(ctx, Listing{}, q.Cursor, q.Limit)
 	}
-	if q.Cursor != "" {
-		at, err := ParsePosition(q.Cursor)
+	f, err := c.ByOrigin(ctx, origin, q.Uploader, q.Cursor, q.Limit)
+	if q.Tag != "" {
+		f.Videos = slices.DeleteFunc(f.Videos, func(v video.Video) bool {
+			return !v.HasTag(q.Tag)
+		})
+	}
+	return f.Videos, f.Cursor, err
+}
+
+func (c *Catalog) page(ctx context.Context, l Listing, cursor string, limit int) ([]video.Video, string, error) {
+	l.Limit = api.PageLimit(limit)
+	if cursor != "" {
+		at, err := ParsePosition(cursor)
 		if err != nil {
 			return nil, "", &api.Error{Code: api.CodeInvalid, Message: "The cursor is not one of this pod's. Start over without it.", Cause: err}
 		}
@@ -107,8 +133,13 @@ func apply(v *video.Video, in api.VideoEdit) (err error) {
 		}
 	}
 	if in.Description != nil {
-		if v.Description, err = video.CleanDescription(*in.Description); err != nil {
+		text, err := video.CleanText(*in.Description)
+		if err != nil {
 			return sentence("Description", err)
+		}
+		// Who knows the beginning only, and sends it back, has not changed it.
+		if text != v.Description || !video.IsCut(text) {
+			v.SetText(text)
 		}
 	}
 	if in.Tags != nil {
@@ -176,24 +207,49 @@ func (c *Catalog) ThumbnailDeleted(ctx context.Context, hash string) error {
 	return c.store.ThumbnailDeleted(ctx, hash)
 }
 
-// ErrFull is what Take answers where an origin has too many videos.
-var ErrFull = errors.New("the origin has too many videos")
-
-// Take lists a friend's video as its origin told of it, see Store.Take.
-func (c *Catalog) Take(ctx context.Context, v video.Video) (changed bool, err error) {
-	if v.Origin == c.host {
-		return false, ErrForeign
+// Take lists videos of one friend as it told of them, see Store.Take. Where it has as
+// many here as it may, only those that are listed are taken.
+func (c *Catalog) Take(ctx context.Context, origin network.Host, videos []video.Video) ([]Outcome, error) {
+	outcomes, room := make([]Outcome, len(videos)), math.MaxInt
+	if origin == c.host {
+		for i := range outcomes {
+			outcomes[i] = Foreign
+		}
+		return outcomes, nil
 	}
 	if c.most > 0 {
-		if n, err := c.store.Count(ctx, v.Origin); err != nil {
-			return false, err
-		} else if n >= c.most {
-			if _, err := c.store.Get(ctx, v.ID); err != nil {
-				return false, ErrFull
+		n, err := c.store.Count(ctx, origin)
+		if err != nil {
+			return nil, err
+		}
+		room = c.most - n
+	}
+	taking, at := videos, []int(nil) // nil is all, in order
+	if room < len(videos) {
+		taking = nil
+		for i, v := range videos {
+			_, err := c.store.Get(ctx, v.ID)
+			if err != nil && !errors.Is(err, ErrNotFound) {
+				return nil, err
 			}
+			if err != nil {
+				if room <= 0 {
+					outcomes[i] = Full
+					continue
+				}
+				room--
+			}
+			taking, at = append(taking, v), append(at, i)
 		}
 	}
-	return c.store.Take(ctx, v)
+	taken, err := c.store.Take(ctx, taking...)
+	if err != nil || at == nil {
+		return taken, err
+	}
+	for i, o := range taken {
+		outcomes[at[i]] = o
+	}
+	return outcomes, nil
 }
 
 // Drop takes a friend's video out for good: its origin removed it. ErrNotFound.

@@ -23,6 +23,7 @@ type memory struct {
 	gone   map[video.ID]bool
 	files  []magnet.InfoHash
 	thumbs []string
+	texts  map[video.ID]string
 	fail   error // what Page and Add answer, if not nil
 }
 
@@ -88,9 +89,26 @@ func (m *memory) Add(_ context.Context, v video.Video) (bool, error) {
 		v.Revision = time.Now().UnixMilli()
 	}
 	v.Created = v.Created.UTC().Truncate(time.Millisecond)
+	m.keepText(&v)
 	m.videos = append(m.videos, entry{v, m.next})
 	m.need(&v)
 	return true, nil
+}
+
+// keepText takes the text out of a video and keeps it beside.
+func (m *memory) keepText(v *video.Video) {
+	if m.texts == nil {
+		m.texts = map[video.ID]string{}
+	}
+	m.texts[v.ID], v.Text = v.Text, ""
+}
+
+func (m *memory) Text(ctx context.Context, id video.ID) (string, error) {
+	v, err := m.Get(ctx, id)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v.Text = m.texts[id]
+	return v.WholeText(), err
 }
 
 func (m *memory) one(fits func(entry) bool) (video.Video, error) {
@@ -136,6 +154,17 @@ func (m *memory) Page(_ context.Context, l catalog.Listing) (page []video.Video,
 	return page, nil, m.fail
 }
 
+func (m *memory) BySeq(_ context.Context, seqs []uint32) (out []catalog.Numbered, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, n := range seqs {
+		if i := m.find(func(e entry) bool { return e.seq == n }); i >= 0 {
+			out = append(out, catalog.Numbered{Seq: n, Video: m.videos[i].Video})
+		}
+	}
+	return out, nil
+}
+
 func (m *memory) Update(_ context.Context, id video.ID, change func(*video.Video) error) (video.Video, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -144,16 +173,18 @@ func (m *memory) Update(_ context.Context, id video.ID, change func(*video.Video
 		return video.Video{}, catalog.ErrNotFound
 	}
 	old := m.videos[i].Video
+	old.Text = m.texts[id]
 	v := old
 	v.Tags = slices.Clone(v.Tags)
 	if err := change(&v); err != nil {
 		return video.Video{}, err
 	}
 	kept := old
-	kept.Name, kept.Description, kept.Tags, kept.Thumbnail = v.Name, v.Description, v.Tags, v.Thumbnail
-	if !slices.Equal(kept.Tags, old.Tags) || kept.Name != old.Name || kept.Description != old.Description || kept.Thumbnail != old.Thumbnail {
+	kept.Name, kept.Description, kept.Text, kept.Tags, kept.Thumbnail = v.Name, v.Description, v.Text, v.Tags, v.Thumbnail
+	if kept.Text != old.Text || !slices.Equal(kept.Tags, old.Tags) || kept.Name != old.Name || kept.Description != old.Description || kept.Thumbnail != old.Thumbnail {
 		kept.Revision = max(old.Revision+1, time.Now().UnixMilli())
 	}
+	m.keepText(&kept)
 	m.videos[i].Video = kept
 	m.drop(&old)
 	m.need(&kept)
@@ -177,30 +208,37 @@ func (m *memory) Withdraw(_ context.Context, id video.ID, allow func(*video.Vide
 	return v, nil
 }
 
-func (m *memory) Take(_ context.Context, v video.Video) (bool, error) {
+func (m *memory) Take(_ context.Context, videos ...video.Video) (all []catalog.Outcome, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	for _, v := range videos {
+		all = append(all, m.take(v))
+	}
+	return all, nil
+}
+
+func (m *memory) take(v video.Video) catalog.Outcome {
 	if m.gone[v.ID] {
-		return false, catalog.ErrWithdrawn
+		return catalog.Withdrawn
 	}
 	i := m.find(byID(v.ID))
 	if i < 0 {
 		m.next++
 		m.videos = append(m.videos, entry{v, m.next})
 		m.need(&v)
-		return true, nil
+		return catalog.Taken
 	}
 	old := m.videos[i].Video
 	switch {
 	case old.Origin != v.Origin:
-		return false, catalog.ErrForeign
+		return catalog.Foreign
 	case v.Revision <= old.Revision:
-		return false, nil
+		return catalog.Known
 	}
 	m.videos[i].Video = v
 	m.drop(&old)
 	m.need(&v)
-	return true, nil
+	return catalog.Taken
 }
 
 func (m *memory) Drop(_ context.Context, origin network.Host, id video.ID, final bool) error {

@@ -22,12 +22,18 @@ type Store interface {
 	Add(ctx context.Context, v video.Video) (added bool, err error)
 	// Get gives ErrNotFound for an ID that is not listed.
 	Get(ctx context.Context, id video.ID) (video.Video, error)
+	// Text gives the whole description of a video: Text where it was added or updated with
+	// one, which other methods do not give, else Description. ErrNotFound.
+	Text(ctx context.Context, id video.ID) (string, error)
 	// ByInfoHash gives a video that has this file, or ErrNotFound. origin "" is any.
 	ByInfoHash(ctx context.Context, origin network.Host, h magnet.InfoHash) (video.Video, error)
 	// Page lists videos, the newest first, and where the next page begins after,
 	// nil on the last.
 	Page(ctx context.Context, l Listing) ([]video.Video, *Position, error)
-	// Update lets change work on a copy of a video and keeps Name, Description, Tags
+	// BySeq gives videos by their numbers (Position), in that order; those that are gone
+	// are left out.
+	BySeq(ctx context.Context, seqs []uint32) ([]Numbered, error)
+	// Update lets change work on a copy of a video and keeps Name, Description, Text, Tags
 	// and Thumbnail of it; Revision grows where that changed something. change may be called several times; its error is
 	// answered, and nothing kept then. ErrNotFound.
 	Update(ctx context.Context, id video.ID, change func(*video.Video) error) (video.Video, error)
@@ -36,10 +42,10 @@ type Store interface {
 	// remembers the ID for Add. ErrNotFound.
 	Withdraw(ctx context.Context, id video.ID, allow func(*video.Video) error) (video.Video, error)
 
-	// Take lists a friend's video as its origin tells of it, in place of what was listed.
-	// changed is false, and nothing happens, where what is listed has this revision or a
-	// later one. ErrForeign where the ID is of another origin, ErrWithdrawn.
-	Take(ctx context.Context, v video.Video) (changed bool, err error)
+	// Take lists friends' videos as their origins tell of them, in place of what was
+	// listed, and says what became of each. Each is atomic for itself; after
+	// an error any of them may have been taken.
+	Take(ctx context.Context, videos ...video.Video) ([]Outcome, error)
 	// Drop takes a friend's video out of every index; where final, it remembers the ID for
 	// Take. ErrNotFound where origin has none of this ID.
 	Drop(ctx context.Context, origin network.Host, id video.ID, final bool) error
@@ -67,8 +73,21 @@ type Store interface {
 // ErrNotFound is what a Store answers for a video that is not listed.
 var ErrNotFound = errors.New("no such video")
 
-// ErrForeign is what a Store answers where a video is of another origin.
+// ErrForeign is what a Catalog answers where a video is this pod's own, and is to be
+// changed as a friend's.
 var ErrForeign = errors.New("another pod has a video of this id")
+
+// Outcome is what became of a friend's video that was to be taken.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Known     Outcome = iota // this revision or a later one is listed: nothing happened
+	Taken                    // it is listed now
+	Foreign                  // its ID is listed as another origin's
+	Withdrawn                // it was here, and is gone for good
+	Full                     // its origin, or the file or picture that it names, has as many videos here as it may
+)
 
 // Mark tells one version of a video from others.
 type Mark struct {

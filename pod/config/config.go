@@ -27,6 +27,7 @@ type Config struct {
 	Name        string `name:"name" default:"Kinopod" placeholder:"TEXT" help:"What the pod's pages call it."`
 	Redis       string `name:"redis" default:"" placeholder:"URL" help:"Redis to use (redis://, rediss://, unix://). Empty: a private redis-server in the data directory."`
 	AllowHTTP   bool   `name:"allow-http" default:"false" help:"Reach pods by http, and call ourselves by http: for a local network or a test."`
+	Scheme      string `name:"scheme" default:"auto" placeholder:"auto|https|http" help:"How this pod's own links lead to it. auto: https, unless allow_http is set or host is of this machine."`
 
 	PublicAddresses []netip.Addr   `name:"public-addresses" default:"" placeholder:"IP,..." help:"Addresses at which peers reach this machine from outside, where it stands behind 1:1 NAT."`
 	TrustedProxies  []netip.Prefix `name:"trusted-proxies" default:"127.0.0.0/8,::1/128" placeholder:"CIDR,..." help:"Proxies whose X-Forwarded-For is believed. Empty: none."`
@@ -35,6 +36,12 @@ type Config struct {
 	MostScore    int    `name:"most-score" default:"1000" placeholder:"N" help:"Highest score that a friend can have."`
 	TrackerOpen  bool   `name:"tracker-open" default:"false" help:"Track any info hash, as a public tracker does, not only those of the pod's own videos."`
 	Registration string `name:"registration" default:"closed" placeholder:"closed|invite|open" help:"Who may make an account: nobody, who has an invitation, or everybody."`
+
+	Viewing string `name:"viewing" default:"public" placeholder:"public|members" help:"Who may watch this pod's own videos: everybody, or its members, who are its users and those of the friends that it asked itself (friends, or kinopod friends join). Lists, names and pictures are for everybody in any case. With members, streams, .torrent files, tracker and WebRTC ask for a session or for a link that expires within 13 hours, which a member's pages have; BitTorrent over TCP and uTP is off, since whoever knows an info hash could fetch by it."`
+
+	SwarmViewers int `name:"swarm-viewers" default:"2" placeholder:"N" help:"How many have to watch a film at the same time until their browsers connect to each other. With fewer each has it by HTTP alone. 1: they are ready for others from the first on."`
+
+	Thumbnails string `name:"thumbnails" default:"eager" placeholder:"eager|lazy" help:"When the pictures of friends' videos are fetched: as the videos come, or when somebody looks at one for the first time."`
 
 	Log    Log    `embed:"" prefix:"log-"`
 	Limits Limits `embed:"" prefix:"limits-"`
@@ -61,8 +68,13 @@ type Limits struct {
 	SeederBytesPerSecond     Bytes `name:"seeder-bytes-per-second" default:"0" placeholder:"SIZE" help:"What the seeder sends a second in all."`
 	SeederPeerBytesPerSecond Bytes `name:"seeder-peer-bytes-per-second" default:"0" placeholder:"SIZE" help:"What the seeder sends a second to one peer."`
 	SeederPeers              int   `name:"seeder-peers" default:"200" placeholder:"N" help:"WebRTC peers of the seeder at a time."`
+	Friends                  int   `name:"friends" default:"2000" placeholder:"N" help:"Pods that are friends without this one having asked them."`
 	FriendVideos             int   `name:"friend-videos" default:"500000" placeholder:"N" help:"Videos of one friend that are listed."`
 	FriendMessagesPerMinute  int   `name:"friend-messages-per-minute" default:"600" placeholder:"N" help:"Messages a minute that are taken of one friend."`
+	FriendViewsPerDay        int   `name:"friend-views-per-day" default:"100000" placeholder:"N" help:"Views a day that are counted of one friend's viewers, and that say where its videos stand in Trending; of one video a quarter of that."`
+	FriendPictureBytes       Bytes `name:"friend-picture-bytes" default:"2GiB" placeholder:"SIZE" help:"Disk that the pictures of one friend's videos may take. Those that were used longest ago go first."`
+	PictureBytes             Bytes `name:"picture-bytes" default:"10GiB" placeholder:"SIZE" help:"Disk that the pictures of all friends' videos may take. Those that were used longest ago go first; what somebody looks at is fetched again."`
+	FriendCacheBytes         Bytes `name:"friend-cache-bytes" default:"512MiB" placeholder:"SIZE" help:"Disk for torrents and descriptions of all friends' videos that somebody looked at. Those that were used longest ago go first."`
 	SeederPeersPerAddress    int   `name:"seeder-peers-per-address" default:"20" placeholder:"N" help:"WebRTC peers of one address at a time."`
 }
 
@@ -145,13 +157,19 @@ func (c Config) checkWords() error {
 		key, value string
 		words      []string
 	}{
+		{"scheme", c.Scheme, []string{"auto", "https", "http"}},
 		{"registration", c.Registration, []string{"closed", "invite", "open"}},
+		{"viewing", c.Viewing, []string{"public", "members"}},
+		{"thumbnails", c.Thumbnails, []string{"eager", "lazy"}},
 		{"log.format", c.Log.Format, []string{"text", "json"}},
 		{"log.level", c.Log.Level, []string{"debug", "info", "warn", "error"}},
 	} {
 		if !slices.Contains(w.words, w.value) {
 			return wrong(w.key, "%q is none of %s", w.value, strings.Join(w.words, ", "))
 		}
+	}
+	if c.SwarmViewers < 1 {
+		return wrong("swarm_viewers", "%d is less than 1", c.SwarmViewers)
 	}
 	switch n := len([]rune(c.Name)); {
 	case strings.TrimSpace(c.Name) == "":
@@ -181,8 +199,13 @@ func (l Limits) check() error {
 		{"seeder_peer_bytes_per_second", int64(l.SeederPeerBytesPerSecond)},
 		{"seeder_peers", int64(l.SeederPeers)},
 		{"seeder_peers_per_address", int64(l.SeederPeersPerAddress)},
+		{"friends", int64(l.Friends)},
 		{"friend_videos", int64(l.FriendVideos)},
 		{"friend_messages_per_minute", int64(l.FriendMessagesPerMinute)},
+		{"friend_views_per_day", int64(l.FriendViewsPerDay)},
+		{"friend_picture_bytes", int64(l.FriendPictureBytes)},
+		{"picture_bytes", int64(l.PictureBytes)},
+		{"friend_cache_bytes", int64(l.FriendCacheBytes)},
 	} {
 		if n.value < 0 {
 			return wrong("limits."+n.key, "%d is less than 0; 0 is no limit", n.value)
@@ -205,9 +228,11 @@ func (c Config) HostAt(listening net.Addr) network.Host {
 	return network.Host(a.String())
 }
 
-// Secure says whether the pod's own links are https: they are, unless its host is
-// of this machine or http is allowed.
-func (c Config) Secure() bool { return !c.AllowHTTP && !Local(c.Host) }
+// Secure says whether the pod's own links are https: what Scheme says, and where that
+// leaves it open they are, unless its host is of this machine or http is allowed.
+func (c Config) Secure() bool {
+	return c.Scheme == "https" || c.Scheme != "http" && !c.AllowHTTP && !Local(c.Host)
+}
 
 // Local says whether a host is this machine. It holds for "" too: HostAt makes a host
 // of this machine of it, or the

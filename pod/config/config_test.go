@@ -71,20 +71,24 @@ func TestHost(t *testing.T) {
 	for _, c := range []struct {
 		host      string
 		allowHTTP bool
+		scheme    string
 		listening net.Addr
 		want      string
 		secure    bool
 	}{
-		{"", false, all, "localhost:9090", false},
-		{"", false, at, "127.0.0.1:9090", false},
-		{"localhost:9090", false, all, "localhost:9090", false},
-		{"[::1]:9090", false, all, "[::1]:9090", false},
-		{"Pod.Example", false, all, "pod.example", true},
-		{"pod.example:8443", false, all, "pod.example:8443", true},
-		{"192.168.1.5:9090", true, all, "192.168.1.5:9090", false},
-		{"notlocalhost", false, all, "notlocalhost", true},
+		{"", false, "auto", all, "localhost:9090", false},
+		{"", false, "auto", at, "127.0.0.1:9090", false},
+		{"localhost:9090", false, "auto", all, "localhost:9090", false},
+		{"[::1]:9090", false, "auto", all, "[::1]:9090", false},
+		{"Pod.Example", false, "auto", all, "pod.example", true},
+		{"pod.example:8443", false, "auto", all, "pod.example:8443", true},
+		{"192.168.1.5:9090", true, "auto", all, "192.168.1.5:9090", false},
+		{"notlocalhost", false, "auto", all, "notlocalhost", true},
+		{"192.168.1.5:9090", true, "https", all, "192.168.1.5:9090", true},
+		{"localhost:9090", false, "https", all, "localhost:9090", true},
+		{"pod.example", false, "http", all, "pod.example", false},
 	} {
-		cfg := Config{Host: c.host, AllowHTTP: c.allowHTTP}
+		cfg := Config{Host: c.host, AllowHTTP: c.allowHTTP, Scheme: c.scheme}
 		if got := cfg.HostAt(c.listening); string(got) != c.want || cfg.Secure() != c.secure {
 			t.Errorf("%+v: %s, secure %v", c, got, cfg.Secure())
 		}

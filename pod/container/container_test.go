@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -198,6 +199,48 @@ func TestProbeRefuses(t *testing.T) {
 		var r *Refusal
 		if !errors.As(err, &r) || r.Problem != c.problem || !strings.Contains(r.Sentence, c.says) {
 			t.Errorf("%s: %+v, %v; want problem %d about %q", c.what, in, err, c.problem, c.says)
+		}
+	}
+}
+
+// TestNoPictures replaces the media of films by noise: their indexes alone make no
+// film.
+func TestNoPictures(t *testing.T) {
+	fragments := with(h264, "-movflags", "frag_keyframe+empty_moov+default_base_moof", "-g", "25", "a.mp4")
+	for what, c := range map[string]struct {
+		file []byte
+		mark string // the noise begins here
+		skip int
+	}{
+		"index at the end": {encode(t, with(h264, "a.mp4")...), "mdat", 4},
+		"index first":      {encode(t, with(h264, "-movflags", "+faststart", "a.mp4")...), "mdat", 4},
+		"fragments":        {encode(t, fragments...), "mdat", 4},
+		"VP9":              {encode(t, with(vp9, "a.webm")...), "\x49\x83\x42", -1},
+		"VP8":              {live(t), "\x9d\x01\x2a", -3},
+		"AV1":              {encode(t, "-c:v", "libsvtav1", "-preset", "12", "-c:a", "libopus", "a.webm"), "\x1f\x43\xb6\x75", 0},
+	} {
+		if _, err := probe(c.file); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		at := bytes.Index(c.file, []byte(c.mark))
+		if at < 0 {
+			t.Fatalf("%s: no media found", what)
+		}
+		at += c.skip
+		if what == "AV1" { // the first block of the first cluster
+			at += bytes.Index(c.file[at:], []byte{0x80, 0x0a, 0x0b}) + 1
+		}
+		end := min(at+2000, len(c.file))
+		if i := bytes.Index(c.file[at:], []byte("moov")); i >= 0 {
+			end = min(end, at+i-4)
+		}
+		noise := rand.New(rand.NewPCG(1, 2))
+		for i := at; i < end; i++ {
+			c.file[i] = byte(noise.Uint32())
+		}
+		var r *Refusal
+		if in, err := probe(c.file); !errors.As(err, &r) || r.Problem != Corrupt || !strings.Contains(r.Sentence, "pictures is something else") {
+			t.Errorf("%s: %+v, %v", what, in, err)
 		}
 	}
 }

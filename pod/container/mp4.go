@@ -91,12 +91,14 @@ type track struct {
 	width, height int    // as shown, before rotation
 	timescale     uint32
 	codec         string // RFC 6381, "" if it is refused
+	lengths       int    // bytes of the length of a NAL unit; 0 if it is not H.264
 	refused       string // what the codec is called, if it is refused
 	encrypted     bool
 	samples       uint64
 	length        uint64 // sum of sample durations, in timescale
 	tables        tables
 	fragment      fragmentTimes
+	pictures      pictures
 }
 
 func probeMP4(w *window) (Info, error) {
@@ -125,7 +127,18 @@ func probeMP4(w *window) (Info, error) {
 	case !m.seen:
 		return Info{}, corrupt("it has no index")
 	}
-	return m.info()
+	in, err := m.info()
+	if err != nil {
+		return Info{}, err
+	}
+	if t := m.pick("vide"); t.lengths > 0 {
+		for _, picture := range t.pictures {
+			if err := w.h264(picture, t.lengths); err != nil {
+				return Info{}, err
+			}
+		}
+	}
+	return in, nil
 }
 
 // movie reads moov.

@@ -49,7 +49,15 @@ func (w *window) visualEntry(t *track, e box) error {
 			return nil
 		}
 		v, err := w.field32(b, 0) // version, profile, compatibility, level
+		if err != nil {
+			return err
+		}
 		t.codec = fmt.Sprintf("%s.%06x", e.kind, v&0xffffff)
+		if b.end-b.body < 5 {
+			return corrupt("the description of its pictures is too short")
+		}
+		lengths, err := w.u8(b.body + 4)
+		t.lengths = int(lengths&3) + 1
 		return err
 	})
 }

@@ -179,7 +179,7 @@ func (w *window) fragmentRun(s *fragmentState, b box) error {
 	if flags&runFirstFlags != 0 {
 		at += 4
 	}
-	duration, size, err := w.runSums(s, b, flags, int64(count), at)
+	duration, size, first, err := w.runSums(s, b, flags, int64(count), at)
 	if err != nil {
 		return err
 	}
@@ -189,10 +189,11 @@ func (w *window) fragmentRun(s *fragmentState, b box) error {
 			return err
 		}
 		// A signed offset; a base or a sum that is out of range ends past any file.
-		end := addCapped(s.base+uint64(int64(int32(v))), size)
-		if end > uint64(w.size) {
+		off := s.base + uint64(int64(int32(v)))
+		if addCapped(off, size) > uint64(w.size) {
 			return truncated("a fragment's index points past its end")
 		}
+		s.t.pictures.add(off, first)
 	}
 	f := &s.t.fragment
 	if !f.seen {
@@ -204,8 +205,9 @@ func (w *window) fragmentRun(s *fragmentState, b box) error {
 	return nil
 }
 
-// runSums adds up durations and sizes of a trun's samples.
-func (w *window) runSums(s *fragmentState, b box, flags uint32, count, at int64) (duration, size uint64, err error) {
+// runSums adds up durations and sizes of a trun's samples; first is the size of the
+// first one.
+func (w *window) runSums(s *fragmentState, b box, flags uint32, count, at int64) (duration, size, first uint64, err error) {
 	row, durationAt, sizeAt := int64(0), int64(-1), int64(-1)
 	for _, f := range []struct {
 		flag uint32
@@ -220,9 +222,12 @@ func (w *window) runSums(s *fragmentState, b box, flags uint32, count, at int64)
 		row += 4
 	}
 	if row*count > b.end-b.body-at {
-		return 0, 0, corrupt(`table "trun" claims more rows than it has`)
+		return 0, 0, 0, corrupt(`table "trun" claims more rows than it has`)
 	}
 	duration, size = uint64(s.duration)*uint64(count), uint64(s.size)*uint64(count)
+	if count > 0 {
+		first = uint64(s.size)
+	}
 	for _, column := range []struct {
 		at  int64
 		sum *uint64
@@ -234,10 +239,13 @@ func (w *window) runSums(s *fragmentState, b box, flags uint32, count, at int64)
 		for i := range count {
 			v, err := w.u32(b.body + at + i*row + column.at)
 			if err != nil {
-				return 0, 0, err
+				return 0, 0, 0, err
 			}
 			*column.sum += uint64(v)
+			if column.sum == &size && i == 0 {
+				first = uint64(v)
+			}
 		}
 	}
-	return duration, size, nil
+	return duration, size, first, nil
 }

@@ -124,6 +124,9 @@ func (s *sampleSizes) sum(n int64) (uint64, error) {
 }
 
 func (s *sampleSizes) at(i int64) (uint64, error) {
+	if s.fixed > 0 {
+		return s.fixed, nil
+	}
 	rows := s.b.body + 12
 	switch s.width {
 	case 4:
@@ -222,12 +225,20 @@ func (w *window) chunkEnds(t *track, sizes *sampleSizes, runs *sampleRuns, chunk
 		if err != nil {
 			return err
 		}
+		first := sizes.next
 		length, err := sizes.sum(now.samples)
 		if err != nil {
 			return err
 		}
 		if offset > uint64(w.size) || length > uint64(w.size)-offset {
 			return truncated("its index points past its end")
+		}
+		if length > 0 && (chunk == 1 || chunk == chunks/2 || chunk == chunks) {
+			size, err := sizes.at(first)
+			if err != nil {
+				return err
+			}
+			t.pictures.add(offset, size)
 		}
 	}
 	if sizes.next < sizes.count {

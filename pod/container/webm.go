@@ -14,7 +14,8 @@ type segment struct {
 	scale    uint64  // nanoseconds a unit of time
 	duration float64 // in scale; 0 is unknown
 	tracks   []webmTrack
-	last     cluster // the last one
+	first    cluster
+	last     cluster
 	clusters int
 }
 
@@ -79,6 +80,9 @@ func (w *window) segment(s *segment, off, limit int64) error {
 				e.end, err = w.clusterEnd(e.body, limit)
 			}
 			s.last = cluster{e.body, e.end}
+			if s.clusters == 1 {
+				s.first = s.last
+			}
 		}
 		if err != nil {
 			return err
@@ -257,6 +261,9 @@ func (w *window) webmInfo(s *segment) (Info, error) {
 			return Info{}, refuse(Codec, "The sound in this file is %s. A WebM has Opus or Vorbis.", foreignCodec(a.codec))
 		}
 	}
+	if err := w.firstFrame(s.first, v.number, in.Video); err != nil {
+		return Info{}, err
+	}
 	units := s.duration
 	if units == 0 {
 		var err error
@@ -269,24 +276,61 @@ func (w *window) webmInfo(s *segment) (Info, error) {
 	return checked(in)
 }
 
+// block reads the head of a SimpleBlock or Block: its track, its time after the
+// cluster's, and the size of the head.
+func (w *window) block(e element) (track uint64, at int16, head int64, err error) {
+	track, n, err := w.vint(e.body, e.end, 8)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	head = n + 3 // two bytes of time, one of flags
+	if e.body+head > e.end {
+		return 0, 0, 0, corrupt("a block is too short")
+	}
+	rel, err := w.u16(e.body + n)
+	return track &^ (1 << (7 * n)), int16(rel), head, err // without the length marker
+}
+
+// firstFrame checks the first frame of a track in a cluster.
+func (w *window) firstFrame(c cluster, track uint64, codec string) error {
+	seen := false
+	look := func(e element) error {
+		of, _, head, err := w.block(e)
+		if err != nil || of != track || seen {
+			return err
+		}
+		seen = true
+		return w.webmPicture(codec, span{uint64(e.body + head), e.end - e.body - head})
+	}
+	return w.children(c.body, c.end, func(e element) error {
+		switch {
+		case seen:
+			return nil
+		case e.id == idSimpleBlock:
+			return look(e)
+		case e.id == idBlockGroup:
+			return w.children(e.body, e.end, func(e element) error {
+				if e.id != idBlock {
+					return nil
+				}
+				return look(e)
+			})
+		}
+		return nil
+	})
+}
+
 // clusterTime is when the last cluster ends, in the segment's unit: for files that
 // do not say how long they are.
 func (w *window) clusterTime(s *segment, v *webmTrack) (float64, error) {
 	var base, last, before, length uint64
 	frame := func(block element) error {
-		_, n, err := w.vint(block.body, block.end, 8) // track number
-		if err != nil {
-			return err
-		}
-		if block.body+n+2 > block.end {
-			return corrupt("a block is too short")
-		}
-		rel, err := w.u16(block.body + n)
+		_, rel, _, err := w.block(block)
 		if err != nil {
 			return err
 		}
 		// Relative times are signed; a block before the cluster's own time is at it.
-		at := base + uint64(max(0, int16(rel)))
+		at := base + uint64(max(0, rel))
 		if at > last {
 			before, last = last, at
 		}

@@ -21,9 +21,6 @@ import (
 	"kinopod/shared/magnet"
 )
 
-// clientsTime bounds a download by somebody else's client.
-const clientsTime = 2 * time.Minute
-
 // run starts a program of the machine that lives until the test ends, and gives what it
 // wrote when the test failed.
 func run(t *testing.T, debian, name string, args ...string) {
@@ -49,7 +46,7 @@ func run(t *testing.T, debian, name string, args ...string) {
 // arrived waits until the file in dir has the bytes of the film.
 func arrived(t *testing.T, dir, name string, film []byte) {
 	t.Helper()
-	for end := time.Now().Add(clientsTime); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		got, err := os.ReadFile(filepath.Join(dir, name))
 		if err == nil && bytes.Equal(got, film) {
 			return
@@ -131,6 +128,7 @@ func outside(t *testing.T) netip.Addr {
 // tracker and seeder, from a magnet that names neither web seed nor .torrent; and from
 // the magnet as it is, by the web seed alone.
 func TestWebTorrent(t *testing.T) {
+	t.Parallel()
 	p := podtest.Start(t)
 	v, film := p.User(t, "ada", api.RoleUser).Film(t, podtest.MP4)
 	m, err := magnet.Parse(v.Magnet)
@@ -170,12 +168,12 @@ func webtorrent(t *testing.T, page *browser.Page, magnet string) string {
 		const { default: WebTorrent } = await import("/webtorrent.min.js");
 		const client = new WebTorrent({ dht: false, lsd: false, utPex: false, tracker: { rtcConfig: { iceServers: [] } } });
 		const torrent = client.add(%q);
-		await new Promise((resolve, reject) => { torrent.on("done", resolve); torrent.on("error", reject); client.on("error", reject); setTimeout(reject, 50000, new Error("too slow")); });
+		await new Promise((resolve, reject) => { torrent.on("done", resolve); torrent.on("error", reject); client.on("error", reject); setTimeout(reject, %d, new Error("too slow")); });
 		const bytes = new Uint8Array(await (await torrent.files[0].blob()).arrayBuffer());
 		const film = new Uint8Array(await (await fetch("/film")).arrayBuffer());
 		const wires = torrent.wires.map((w) => w.type);
 		await new Promise((resolve) => client.destroy(resolve));
 		if (bytes.length !== film.length || bytes.some((b, i) => b !== film[i])) return "other bytes";
 		return wires.join();
-	})()`, magnet))
+	})()`, magnet, (browser.EvalTime-10*time.Second).Milliseconds()))
 }

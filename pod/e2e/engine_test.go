@@ -56,7 +56,7 @@ func engine(t testing.TB, p *podtest.Pod, v api.Video, n *network, change ...fun
 // readWhole reads the film through an engine and compares it.
 func readWhole(t testing.TB, e *swarm.Engine, film []byte) swarm.Stats {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var got []byte
 	for len(got) < len(film) {
@@ -77,6 +77,7 @@ func readWhole(t testing.TB, e *swarm.Engine, film []byte) swarm.Stats {
 }
 
 func TestEngineAtARealPod(t *testing.T) {
+	t.Parallel()
 	p := podtest.Start(t)
 	v, film := p.User(t, "anna", api.RoleUser).Film(t, podtest.MP4)
 	size := int64(len(film))

@@ -3,7 +3,6 @@ package e2e
 import (
 	"net/http"
 	"testing"
-	"time"
 
 	"kinopod/pod/config"
 	"kinopod/pod/podtest"
@@ -34,6 +33,7 @@ func listed(t *testing.T, p *podtest.Pod, id video.ID) (v api.Video) {
 // redirect of the own pod, then by the swarm of its origin. The origin goes away, and
 // another viewer plays it from the first.
 func TestWatchingAcrossPods(t *testing.T) {
+	t.Parallel()
 	a, b := friends(t)
 	v, _ := a.User(t, "anna", api.RoleUser).Film(t, long)
 	seen := listed(t, b, v.ID)
@@ -52,24 +52,25 @@ func TestWatchingAcrossPods(t *testing.T) {
 
 	first := viewer(t)
 	must(t, first.Open(b.URL+api.WatchPath(v.ID)))
-	must(t, first.Until(60*time.Second, `document.querySelector("video")?.currentTime > 0.5`))
-	must(t, first.Until(60*time.Second, `navigator.serviceWorker.controller && document.body.innerText.includes("Web seed")`))
-	must(t, first.Until(60*time.Second, `(() => { const v = document.querySelector("video"); v.currentTime = 30; return true })()`))
-	must(t, first.Until(30*time.Second, `(() => { const v = document.querySelector("video"); return v.currentTime > 30.3 && !v.seeking && v.readyState >= 3 })()`))
-	whole(t, first, 90*time.Second)
+	must(t, first.Until(patience, `document.querySelector("video")?.currentTime > 0.5`))
+	must(t, first.Until(patience, `navigator.serviceWorker.controller && /Web seed\s+[1-9]/.test(document.body.innerText)`)) // the engine answers
+	must(t, first.Until(patience, skipTo(30)))
+	must(t, first.Until(patience, `(() => { const v = document.querySelector("video"); return v.currentTime > 30.3 && !v.seeking && v.readyState >= 3 })()`))
+	whole(t, first)
 	if n := value[int](t, first, `window.seen.errors`); n != 0 {
 		t.Errorf("%d errors of the player", n)
 	}
 
+	give(a, false)
 	third := viewer(t) // at the origin itself: one swarm
 	must(t, third.Open(a.URL+api.WatchPath(v.ID)))
-	must(t, third.Until(60*time.Second, `/Viewers\s+[1-9]/.test(document.body.innerText)`))
+	must(t, third.Until(patience, `/Viewers\s+[1-9]/.test(document.body.innerText)`))
 
 	a.Stop(t)
 	second := viewer(t)
 	must(t, second.Open(b.URL+api.WatchPath(v.ID)))
-	must(t, second.Until(120*time.Second, `document.querySelector("video")?.currentTime > 1`))
-	must(t, second.Until(120*time.Second, `(() => { const v = document.querySelector("video"); v.currentTime = 36; return true })()`))
-	must(t, second.Until(60*time.Second, `window.seen.ended`))
-	whole(t, second, 60*time.Second)
+	must(t, second.Until(patience, `document.querySelector("video")?.currentTime > 1`))
+	must(t, second.Until(patience, skipTo(36)))
+	must(t, second.Until(patience, `window.seen.ended`))
+	whole(t, second)
 }

@@ -164,6 +164,8 @@ func (c *conn) Send(head []byte, body piecestore.Chunk) {
 	}
 }
 
+func (c *conn) Carried(func(up, down int64)) {} // nobody asks
+
 func (c *conn) Buffered() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -252,7 +254,7 @@ func (n *network) Dial(url string, on swarm.SocketEvents) swarm.Socket {
 func (s *socket) Send(b []byte) { s.send <- b }
 func (s *socket) Close()        { s.cancel() }
 
-func (n *network) Fetch(url string, from, to int64, on swarm.FetchEvents) func() {
+func (n *network) Fetch(url string, from, to int64, _ bool, on swarm.FetchEvents) func() {
 	ctx, cancel := context.WithCancel(n.ctx)
 	n.end.Add(1)
 	go func() {

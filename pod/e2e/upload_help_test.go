@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -36,16 +35,7 @@ type uploader struct {
 // newUploader logs in and opens the page. The screens are those of the built bundle.
 func newUploader(t *testing.T, account *podtest.Client) *uploader {
 	t.Helper()
-	b, err := browser.Start(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.Close)
-	tab, closeTab, err := b.Page()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(closeTab)
+	tab := viewer(t) // who was told: the notice would stand before what is clicked
 	u := &uploader{t: t, page: tab, line: uploadtest.NewRelay(t, strings.TrimPrefix(account.URL, "http://")), account: account}
 	u.answerDialogs()
 	u.open("/login")
@@ -55,12 +45,6 @@ func newUploader(t *testing.T, account *podtest.Client) *uploader {
 	}
 	eval[string](u, `document.cookie = "kinopod_theme=dark; path=/"`)
 	u.open("/upload")
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log("console:\n" + strings.Join(tab.Console(), "\n"))
-			_ = tab.Screenshot(filepath.Join(os.TempDir(), "kinopod-"+strings.ReplaceAll(t.Name(), "/", "-")+".png"))
-		}
-	})
 	return u
 }
 
@@ -105,7 +89,7 @@ func (u *uploader) leave() {
 
 func (u *uploader) until(expression string) {
 	u.t.Helper()
-	if err := u.page.Until(90*time.Second, expression); err != nil {
+	if err := u.page.Until(patience, expression); err != nil {
 		u.t.Fatal(err)
 	}
 }
@@ -121,7 +105,7 @@ func eval[T any](u *uploader, expression string) T {
 
 func (u *uploader) do(actions ...chromedp.Action[chromedp.Void]) {
 	u.t.Helper()
-	if err := u.page.Do(30*time.Second, actions...); err != nil {
+	if err := u.page.Do(patience, actions...); err != nil {
 		u.t.Fatal(err)
 	}
 }
@@ -173,6 +157,15 @@ func (u *uploader) offline(yes bool) {
 	}
 }
 
+// frozen is a page in which no timer goes off that is not near: what happens, happens
+// because of an event.
+const frozen = `(() => {
+	const was = setTimeout;
+	window.thaw = () => { window.setTimeout = was; };
+	window.setTimeout = (f, ms, ...more) => was(f, ms > 500 ? 1e9 : ms, ...more);
+	return true;
+})()`
+
 // write replaces what stands in a field.
 func (u *uploader) write(field, text string) {
 	u.t.Helper()
@@ -195,9 +188,14 @@ func (u *uploader) untilState(n int, want string) {
 	}
 }
 
-// untilShare waits until the first file went up to so many of 1000.
+// slow is a line on which something can happen to a file before it is whole, however
+// much else the machine has to do; what a page asks the pod comes through, too.
+const slow = 20 << 10
+
+// untilShare lets the first file go up to so many of 1000, and makes the line slow then.
 func (u *uploader) untilShare(share int) {
 	u.t.Helper()
+	defer u.line.SetRate(slow)
 	u.until(fmt.Sprintf(`document.querySelector(".up progress") && document.querySelector(".up progress").value >= %d`, share))
 }
 

@@ -18,11 +18,12 @@ import (
 
 // Two files are chosen, described while they go up, and are videos then.
 func TestUploadPage(t *testing.T) {
+	t.Parallel()
 	p := podtest.Start(t)
 	u := newUploader(t, p.User(t, "ann", api.RoleUser))
 	u.shot("empty")
 	mp4, webm := podtest.MP4.Path(t), podtest.WebM.Path(t)
-	u.line.SetRate(300 << 10)
+	u.line.SetRate(slow)
 	u.choose("#choose-files", mp4)
 	u.drop(webm)
 	u.untilState(1, "sending")
@@ -99,17 +100,25 @@ func (u *uploader) thumbnails(videos ...api.Video) {
 	}
 }
 
-// Whatever comes between, the file arrives once, and at most 101 % of it is sent.
+// Whatever comes between, the file arrives once, and at most 101 % of it is sent. Parts
+// may waste 0.9 % (package upload); the file is so large that the rest has room for the pages
+// that are opened, and for the headers of the small parts of a slow line.
 func TestUploadSurvives(t *testing.T) {
+	t.Parallel()
 	p := podtest.Exec(t)
 	u := newUploader(t, p.User(t, "ann"))
-	film := podtest.Sample{MIME: video.MP4, Length: 60 * time.Second, Width: 640, Height: 360, Bitrate: 8_000_000}.Path(t)
+	film := podtest.Sample{MIME: video.MP4, Length: 60 * time.Second, Width: 640, Height: 360, Bitrate: 24_000_000}.Path(t)
 	size := fileSize(t, film)
-	u.line.SetRate(4 << 20)
 	before := u.line.Up()
+	goOn := func(share int) {
+		t.Helper()
+		u.line.SetRate(12 << 20)
+		u.untilShare(share)
+	}
+	u.line.SetRate(slow)
 	u.choose("#choose-files", film)
 
-	u.untilShare(100) // paused
+	goOn(80) // paused
 	u.press("Pause " + filepath.Base(film))
 	u.untilState(1, "paused")
 	at := eval[int](u, `document.querySelector(".up progress").value`)
@@ -119,7 +128,7 @@ func TestUploadSurvives(t *testing.T) {
 	}
 	u.press("Resume " + filepath.Base(film))
 
-	u.untilShare(220) // no network
+	goOn(160) // no network
 	u.line.SetDown(true)
 	u.until(state(1) + ` === "retrying"`)
 	u.until(`/again in [1-9]/.test(document.querySelector(".up-state").textContent)`)
@@ -127,12 +136,12 @@ func TestUploadSurvives(t *testing.T) {
 	u.line.SetDown(false)
 	u.until(state(1) + ` === "sending"`)
 
-	u.untilShare(360) // the pod is killed, and started again
+	goOn(240) // the pod is killed, and started again
 	p.Kill()
 	p.Start(t)
 	u.until(state(1) + ` === "sending"`)
 
-	u.untilShare(500) // reloaded
+	goOn(320) // reloaded
 	dialogs := u.dialogs.Load()
 	u.open("/upload")
 	if u.dialogs.Load() == dialogs {
@@ -146,23 +155,19 @@ func TestUploadSurvives(t *testing.T) {
 		t.Error("what goes up is listed as unfinished")
 	}
 
-	u.untilShare(640) // the tab is closed, and one opened later
+	goOn(400) // the tab is closed, and one opened later
 	u.leave()
-	time.Sleep(time.Second)
 	u.open("/upload")
 	u.choose(`.row-upload input[type="file"]`, film)
 
-	u.untilShare(780) // the browser says itself that it is offline
+	goOn(480) // the browser says itself that it is offline
+	eval[bool](u, frozen)
 	u.offline(true)
 	u.until(state(1) + ` === "retrying"`)
 	u.until(`document.querySelector(".up-state").textContent.includes("offline")`)
-	time.Sleep(3 * time.Second) // the next attempt by itself would be seconds away
-	back := time.Now()
-	u.offline(false)
+	u.offline(false) // and it goes on because of that, without waiting for its time
 	u.until(state(1) + ` === "sending"`)
-	if wait := time.Since(back); wait > 2*time.Second {
-		t.Errorf("it went on only %s after the network was back", wait)
-	}
+	eval[any](u, `thaw()`)
 	u.line.SetRate(0)
 	u.untilState(1, "done")
 
@@ -190,12 +195,13 @@ func fileSize(t *testing.T, path string) int64 {
 // Without a session the page leads to the log-in page; one that ends while a file goes
 // up leads there too, and the file goes on afterwards.
 func TestUploadLoggedOut(t *testing.T) {
+	t.Parallel()
 	p := podtest.Start(t)
 	u := newUploader(t, p.User(t, "ann", api.RoleUser))
 	film := podtest.MP4.Path(t)
 	u.line.SetRate(100 << 10)
 	u.choose("#choose-files", film)
-	u.untilShare(200)
+	u.untilShare(50)
 	sessions, err := u.account.Sessions(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -214,7 +220,7 @@ func TestUploadLoggedOut(t *testing.T) {
 	u.until(`location.pathname === "/login"`)
 	u.write(`input[autocomplete="username"]`, u.account.Name)
 	u.write(`input[type="password"]`, podtest.Password)
-	u.do(click(`form button[type="submit"]`))
+	u.do(click(`form:has(input[type="password"]) button[type="submit"]`))
 	u.untilState(1, "done")
 	u.same(u.videos()[0], film)
 
@@ -227,6 +233,7 @@ func TestUploadLoggedOut(t *testing.T) {
 
 // What cannot be a video here is refused in words, and leaves nothing behind.
 func TestUploadRefused(t *testing.T) {
+	t.Parallel()
 	p := podtest.Start(t, func(c *config.Config) { c.Limits.UploadBytes = 2_000_000 })
 	u := newUploader(t, p.User(t, "ann", api.RoleUser))
 	dir := t.TempDir()
@@ -262,6 +269,7 @@ func TestUploadRefused(t *testing.T) {
 // An upload that began elsewhere is listed; another file is not taken for it; it can
 // be discarded.
 func TestUnfinishedUploads(t *testing.T) {
+	t.Parallel()
 	p := podtest.Start(t)
 	u := newUploader(t, p.User(t, "ann", api.RoleUser))
 	film := podtest.MP4.Path(t)

@@ -152,7 +152,7 @@ func Seal(h Header, key *rsa.PrivateKey, to *rsa.PublicKey, body []byte) ([]byte
 // Opener reads messages that are for one pod.
 type Opener struct {
 	Host     network.Host
-	Key      *rsa.PrivateKey
+	Keys     Ring // who has not heard of the newest seals for one before it
 	Versions network.Versions
 	Now      func() time.Time
 	// Sender gives the key on record of a friend; nil for who is none.
@@ -175,7 +175,7 @@ func (o *Opener) Open(ctx context.Context, message []byte, path string) (Header,
 	if !fresh {
 		return Header{}, nil, refuse(Replayed, nil)
 	}
-	body, err := unseal(message, h.From, o.Key)
+	body, err := unseal(message, h.From, o.Keys)
 	return h, body, err
 }
 
@@ -195,7 +195,7 @@ func (o *Opener) OpenAnswer(message []byte, asked Header, key *rsa.PublicKey) ([
 	if h.ID != asked.ID {
 		return nil, refuse(Replayed, nil)
 	}
-	return unseal(message, h.From, o.Key)
+	return unseal(message, h.From, o.Keys)
 }
 
 // check looks at all that can be seen without decrypting, but for the id.
@@ -242,7 +242,7 @@ func (o *Opener) check(ctx context.Context, message []byte, path string) (Header
 }
 
 // unseal decrypts the payload of a message whose signature was checked.
-func unseal(message []byte, from network.Host, key *rsa.PrivateKey) ([]byte, error) {
+func unseal(message []byte, from network.Host, keys Ring) (body []byte, err error) {
 	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(string(message), ".")[1])
 	if err != nil {
 		return nil, refuse(BadSeal, err)
@@ -258,7 +258,11 @@ func unseal(message []byte, from network.Host, key *rsa.PrivateKey) ([]byte, err
 	if err != nil {
 		return nil, refuse(BadSeal, err)
 	}
-	body, err := sealed.Decrypt(key)
+	for _, key := range keys {
+		if body, err = sealed.Decrypt(key); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		return nil, refuse(BadSeal, err)
 	}

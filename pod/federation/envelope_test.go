@@ -36,7 +36,7 @@ var now = time.UnixMilli(1_700_000_000_123)
 func opener() *Opener {
 	seen := map[MessageID]bool{}
 	return &Opener{
-		Host: us, Key: keys()[us], Versions: Speaks, Now: func() time.Time { return now },
+		Host: us, Keys: Ring{keys()[us]}, Versions: Speaks, Now: func() time.Time { return now },
 		Sender: func(_ context.Context, h network.Host) (*rsa.PublicKey, error) {
 			if h == friend || h == "other.example" {
 				return &keys()[h].PublicKey, nil
@@ -293,7 +293,7 @@ func FuzzUnseal(f *testing.F) {
 	f.Add(payload)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var r *Refusal
-		if body, err := unseal([]byte("."+base64.RawURLEncoding.EncodeToString(b)+"."), friend, keys()[us]); !errors.As(err, &r) && (err != nil || string(body) != "{}") {
+		if body, err := unseal([]byte("."+base64.RawURLEncoding.EncodeToString(b)+"."), friend, Ring{keys()[us]}); !errors.As(err, &r) && (err != nil || string(body) != "{}") {
 			t.Fatalf("%q: %q, %v", b, body, err)
 		}
 	})
@@ -335,5 +335,43 @@ func BenchmarkRefuse(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "refusals/s")
 		})
+	}
+}
+
+// A message that was sealed for an old key is opened as long as that is there.
+func TestOldKeys(t *testing.T) {
+	old, h := keys()["stranger.example"], header()
+	m, err := Seal(h, keys()[friend], &old.PublicKey, []byte("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := opener()
+	o.Keys = Ring{keys()[us], keys()["other.example"], old}
+	if _, body, err := o.Open(t.Context(), m, PathEvents); err != nil || string(body) != "hello" {
+		t.Errorf("%q, %v", body, err)
+	}
+	o = opener()
+	o.Keys = o.Keys[:1]
+	var r *Refusal
+	if _, _, err := o.Open(t.Context(), m, PathEvents); !errors.As(err, &r) || r.Reason != BadSeal {
+		t.Errorf("for a key that is gone: %v", err)
+	}
+}
+
+func TestRing(t *testing.T) {
+	r := Ring{keys()[us], keys()[friend], keys()["other.example"]}
+	id := func(i int) string { return Key{&r[i].PublicKey}.ID() }
+	for name, c := range map[string]struct {
+		id   string
+		want int
+	}{
+		"the newest": {id(0), 0}, "one before": {id(1), 1}, "the oldest": {id(2), 2}, "of before there were ids": {"", 2}, "forgotten": {"gone", 0},
+	} {
+		if r.Known(c.id) != r[c.want] {
+			t.Errorf("%s: another key", name)
+		}
+	}
+	if !r.Public().Is(Key{&r[0].PublicKey}) || id(0) == id(1) || len(id(0)) != 43 || (Key{}).ID() != "" {
+		t.Errorf("%q, %q", id(0), id(1))
 	}
 }

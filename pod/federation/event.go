@@ -23,6 +23,7 @@ const (
 	PathDigest  = "/federation/v1/digest"
 	PathVideos  = "/federation/v1/videos"
 	PathDetails = "/federation/v1/details"
+	PathViews   = "/federation/v1/views"
 )
 
 // Speaks are the versions of the protocol that this pod speaks.

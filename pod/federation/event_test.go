@@ -7,6 +7,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -64,6 +65,31 @@ func TestGolden(t *testing.T) {
 		if !bytes.Equal(again, compact.Bytes()) {
 			t.Errorf("%s: %s, want %s", name, again, compact.Bytes())
 		}
+	}
+}
+
+// golden sees that the file of this name is read as want, and written so again.
+func golden(t *testing.T, name string, want any, parse func([]byte) (any, error)) {
+	t.Helper()
+	path := filepath.Join("testdata", "v1", name+".json")
+	if *update {
+		b, _ := json.MarshalIndent(want, "", "\t")
+		if err := os.WriteFile(path, append(b, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := parse(file)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%s: %+v, %v; want %+v", name, got, err, want)
+	}
+	var compact bytes.Buffer
+	_ = json.Compact(&compact, file)
+	if again := mustJSON(got); !bytes.Equal(again, compact.Bytes()) {
+		t.Errorf("%s: %s, want %s", name, again, compact.Bytes())
 	}
 }
 

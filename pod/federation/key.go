@@ -1,7 +1,9 @@
 package federation
 
 import (
+	"crypto"
 	"crypto/rsa"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -64,6 +66,38 @@ func (k Key) Is(other Key) bool {
 		return k.PublicKey == other.PublicKey
 	}
 	return k.Equal(other.PublicKey)
+}
+
+// ID names a key: its JWK thumbprint (RFC 7638), SHA-256 in base64url. "" for no key.
+func (k Key) ID() string {
+	if k.PublicKey == nil {
+		return ""
+	}
+	sum, err := (&jose.JSONWebKey{Key: k.PublicKey}).Thumbprint(crypto.SHA256)
+	if err != nil {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(sum)
+}
+
+// Ring are a pod's own keys: the one in use, and those before it, the newest first.
+type Ring []*rsa.PrivateKey
+
+// Public is the key that others are to know.
+func (r Ring) Public() Key { return Key{&r[0].PublicKey} }
+
+// Known is the key of ours that somebody has on record, by its ID. Who is noted without
+// one knows the oldest.
+func (r Ring) Known(id string) *rsa.PrivateKey {
+	if id == "" {
+		return r[len(r)-1]
+	}
+	for _, k := range r {
+		if (Key{&k.PublicKey}).ID() == id {
+			return k
+		}
+	}
+	return r[0]
 }
 
 // Card is what a pod says of itself to everybody.

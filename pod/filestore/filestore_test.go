@@ -18,7 +18,7 @@ import (
 
 func open(t *testing.T) *Store {
 	t.Helper()
-	s, err := Open(t.TempDir())
+	s, err := Open(t.TempDir(), Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestPlaceAfterKill(t *testing.T) {
 		s := open(t)
 		from, tor := upload(t, s, []byte("some bytes"))
 		kill(s, from, tor.Info)
-		s, err := Open(s.dir)
+		s, err := Open(s.dir, Limits{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +162,7 @@ func TestOpenFinishesDeletions(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(s.dir, trashDir, "x", "y"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(s.dir); err != nil {
+	if _, err := Open(s.dir, Limits{}); err != nil {
 		t.Fatal(err)
 	}
 	empty(t, s, trashDir)
@@ -325,7 +325,7 @@ func FuzzWebP(f *testing.F) {
 }
 
 func BenchmarkHas(b *testing.B) {
-	s, err := Open(b.TempDir())
+	s, err := Open(b.TempDir(), Limits{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -6,7 +6,9 @@
 //	videos/<2 hex>/<info hash>/data     the file, as it is served
 //	videos/<2 hex>/<info hash>/info     the bencoded info dictionary
 //	thumbnails/<2 hex>/<sha256>.webp    a picture of one video
+//	pictures/<2 hex>/<sha256>-<host>.webp  a picture of one friend's video
 //	torrents/<2 hex>/<info hash>        the info dictionary of a friend's video
+//	details/<2 hex>/<video id, hex>     what a friend said of its video
 //	uploads/<video id>/...              an upload under way, see publish
 //	trash/                              what is being deleted
 //
@@ -26,7 +28,9 @@ import (
 const (
 	videosDir     = "videos"
 	thumbnailsDir = "thumbnails"
+	picturesDir   = "pictures"
 	torrentsDir   = "torrents"
+	detailsDir    = "details"
 	uploadsDir    = "uploads"
 	trashDir      = "trash"
 )
@@ -34,18 +38,30 @@ const (
 // Store is the files below one data directory. It is safe for concurrent use;
 // one process at a time may have a directory open.
 type Store struct {
-	dir string
+	dir      string
+	torrents cache
+	details  cache
+	pictures pictures
+}
+
+// Limits are how many bytes of the disk may be taken by what other pods sent; 0 is any.
+type Limits struct {
+	FriendPictures int64 // of the pictures of one friend
+	Pictures       int64 // of the pictures of all friends
+	Cache          int64 // of torrents and details of friends' videos, half each
 }
 
 // Open makes the layout below dir where it is missing and finishes deletions
 // that a killed pod left half done.
-func Open(dir string) (*Store, error) {
+func Open(dir string, l Limits) (*Store, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	s := &Store{dir: abs}
-	for _, sub := range []string{videosDir, thumbnailsDir, torrentsDir, uploadsDir, trashDir} {
+	s.torrents, s.details = cache{store: s, dir: torrentsDir, most: l.Cache / 2}, cache{store: s, dir: detailsDir, most: l.Cache / 2}
+	s.pictures = pictures{store: s, most: l.FriendPictures, mostAll: l.Pictures}
+	for _, sub := range []string{videosDir, thumbnailsDir, picturesDir, torrentsDir, detailsDir, uploadsDir, trashDir} {
 		if err := os.MkdirAll(filepath.Join(abs, sub), 0o700); err != nil {
 			return nil, fmt.Errorf("make data directory: %w", err)
 		}
@@ -53,7 +69,12 @@ func Open(dir string) (*Store, error) {
 	if err := syncDir(abs); err != nil {
 		return nil, err
 	}
-	return s, s.emptyTrash()
+	for _, open := range []func() error{s.emptyTrash, s.pictures.open, s.torrents.open, s.details.open} {
+		if err := open(); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
 func (s *Store) emptyTrash() error {

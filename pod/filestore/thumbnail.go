@@ -2,9 +2,7 @@ package filestore
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -27,19 +25,12 @@ const (
 // video can go without the other. What is not a still WebP of fitting size is an
 // *api.Error.
 func (s *Store) PutThumbnail(webp []byte, of video.ID) (string, error) {
-	if len(webp) > api.MaxThumbnail {
-		return "", &api.Error{Code: api.CodeTooLarge, Message: "The picture is too large: 512 KiB are allowed."}
-	}
-	p, err := parseWebP(webp)
+	p, err := thumbnail(webp)
 	if err != nil {
-		return "", &api.Error{Code: api.CodeInvalid, Message: "The picture is not a WebP that can be used.", Cause: err}
-	}
-	if min(p.width, p.height) < minThumbnailSide || max(p.width, p.height) > maxThumbnailSide {
-		return "", &api.Error{Code: api.CodeInvalid, Message: "The picture must be between 16 and 2048 pixels on each side."}
+		return "", err
 	}
 	out := p.encode(of.String())
-	sum := sha256.Sum256(out)
-	hash := hex.EncodeToString(sum[:])
+	hash := hashOf(out)
 	path := s.thumbnailPath(hash)
 	if err := os.Chtimes(path, time.Time{}, time.Now()); err == nil { // it is there, and wanted now
 		return hash, nil
@@ -50,32 +41,33 @@ func (s *Store) PutThumbnail(webp []byte, of video.ID) (string, error) {
 	return hash, s.writeFile(path, out)
 }
 
-// KeepThumbnail keeps a picture of another pod's video as it is: its hash is the name
-// that its origin gave it. It is checked as PutThumbnail does.
-func (s *Store) KeepThumbnail(webp []byte, hash string) error {
-	sum := sha256.Sum256(webp)
-	if hex.EncodeToString(sum[:]) != hash {
-		return errors.New("keep thumbnail: the picture has another hash")
+// CheckThumbnail gives the error that PutThumbnail would: what it lets through may be
+// decoded.
+func (s *Store) CheckThumbnail(webp []byte) error {
+	_, err := thumbnail(webp)
+	return err
+}
+
+func thumbnail(b []byte) (webp, error) {
+	if len(b) > api.MaxThumbnail {
+		return webp{}, &api.Error{Code: api.CodeTooLarge, Message: "The picture is too large: 512 KiB are allowed."}
 	}
-	p, err := parseWebP(webp)
+	p, err := parseWebP(b)
 	if err != nil {
-		return fmt.Errorf("keep thumbnail: %w", err)
+		return webp{}, &api.Error{Code: api.CodeInvalid, Message: "The picture is not a WebP that can be used.", Cause: err}
 	}
-	if len(webp) > api.MaxThumbnail || min(p.width, p.height) < minThumbnailSide || max(p.width, p.height) > maxThumbnailSide {
-		return errors.New("keep thumbnail: the picture is too large or too small")
+	if min(p.width, p.height) < minThumbnailSide || max(p.width, p.height) > maxThumbnailSide {
+		return webp{}, &api.Error{Code: api.CodeInvalid, Message: "The picture must be between 16 and 2048 pixels on each side."}
 	}
-	path := s.thumbnailPath(hash)
-	if err := makeDir(filepath.Dir(path)); err != nil {
-		return err
-	}
-	return s.writeFile(path, webp)
+	return p, nil
 }
 
 func (s *Store) thumbnailPath(hash string) string {
 	return filepath.Join(s.dir, thumbnailsDir, hash[:2], hash+".webp")
 }
 
-// ThumbnailPath is where the picture with this hash is, "" if the pod has none.
+// ThumbnailPath is where the picture with this hash of a video of this pod is, "" if the
+// pod has none.
 func (s *Store) ThumbnailPath(hash string) string {
 	if !isHash(hash) {
 		return ""
@@ -87,10 +79,13 @@ func (s *Store) ThumbnailPath(hash string) string {
 	return path
 }
 
-// RemoveThumbnail deletes a picture. What is not there is no error.
+// RemoveThumbnail deletes a picture, friends' too. What is not there is no error.
 func (s *Store) RemoveThumbnail(hash string) error {
 	if !isHash(hash) {
 		return nil
+	}
+	if err := s.pictures.remove(hash); err != nil {
+		return err
 	}
 	path := s.thumbnailPath(hash)
 	if err := os.Remove(path); err != nil {
@@ -102,10 +97,16 @@ func (s *Store) RemoveThumbnail(hash string) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// OldThumbnails gives the hashes of pictures that were put before a time, some at a
-// time.
+// OldThumbnails gives the hashes of pictures that were put, or used, before a time, friends'
+// too, some at a time.
 func (s *Store) OldThumbnails(before time.Time, each func(hashes []string) error) error {
-	top := filepath.Join(s.dir, thumbnailsDir)
+	if err := s.pictures.old(before, each); err != nil {
+		return err
+	}
+	return oldPictures(filepath.Join(s.dir, thumbnailsDir), before, each)
+}
+
+func oldPictures(top string, before time.Time, each func(hashes []string) error) error {
 	dirs, err := os.ReadDir(top)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

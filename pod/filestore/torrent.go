@@ -1,30 +1,24 @@
 package filestore
 
 import (
-	"errors"
+	"encoding/hex"
 	"fmt"
-	"os"
-	"path/filepath"
+	"time"
 
 	"kinopod/shared/magnet"
 	"kinopod/shared/torrent"
+	"kinopod/shared/video"
 )
 
-// KeepTorrent keeps the info dictionary of a friend's video, whose file is not here.
+// KeepTorrent keeps the info dictionary of a friend's video, whose file is not here, for
+// as long as there is room (Limits).
 func (s *Store) KeepTorrent(t *torrent.Torrent) error {
-	path := s.torrentPath(t.InfoHash)
-	if err := makeDir(filepath.Dir(path)); err != nil {
-		return err
-	}
-	return s.writeFile(path, t.Info)
+	return s.torrents.put(t.InfoHash.String(), t.Info)
 }
 
 // KeptTorrent gives what KeepTorrent kept; ErrNotFound.
 func (s *Store) KeptTorrent(h magnet.InfoHash) (*torrent.Torrent, error) {
-	info, err := os.ReadFile(s.torrentPath(h))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, ErrNotFound
-	}
+	info, _, err := s.torrents.get(h.String())
 	if err != nil {
 		return nil, err
 	}
@@ -38,6 +32,12 @@ func (s *Store) KeptTorrent(h magnet.InfoHash) (*torrent.Torrent, error) {
 	return t, nil
 }
 
-func (s *Store) torrentPath(h magnet.InfoHash) string {
-	return filepath.Join(s.dir, torrentsDir, h.String()[:2], h.String())
+// KeepDetails keeps what a friend said of one of its videos, for as long as there is room.
+func (s *Store) KeepDetails(id video.ID, text []byte) error {
+	return s.details.put(hex.EncodeToString(id[:]), text)
+}
+
+// KeptDetails gives what KeepDetails kept, and since when; ErrNotFound.
+func (s *Store) KeptDetails(id video.ID) ([]byte, time.Time, error) {
+	return s.details.get(hex.EncodeToString(id[:]))
 }

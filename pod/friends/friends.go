@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -30,10 +31,19 @@ type Friend struct {
 	Since    time.Time        `json:"since"`           // of the state
 	ByUs     bool             `json:"byUs,omitempty"`  // of Left: it was our word
 	Until    time.Time        `json:"until,omitempty"` // of Revoked: it may come back from then on
+	// Wanted says that we asked it: where it is revoked, we ask again after Until, and
+	// where this pod is for members, it may vouch for its own.
+	Wanted bool `json:"wanted,omitempty"`
+
+	// What it knows of us, and when we looked at its card.
+	OurKey string    `json:"ourKey,omitempty"` // ID of the key; "" is the first that this pod had
+	Told   string    `json:"told,omitempty"`   // digest of our card
+	Looked time.Time `json:"looked,omitzero"`
 
 	// Deliveries.
 	Cursor      string    `json:"cursor,omitempty"`   // what of our log it knows
 	Attempts    int       `json:"attempts,omitempty"` // that failed, of the delivery under way
+	Forgiven    time.Time `json:"forgiven,omitzero"`  // since when attempts of it do not count, because it is there
 	LastSuccess time.Time `json:"lastSuccess,omitzero"`
 	LastFailure time.Time `json:"lastFailure,omitzero"`
 	Problem     string    `json:"problem,omitempty"` // of the last attempt
@@ -44,6 +54,13 @@ type Friend struct {
 
 // Reachable says whether the last attempt to reach it succeeded.
 func (f Friend) Reachable() bool { return f.Attempts == 0 }
+
+// Dormant says whether two pods have no version of the protocol in common at a time:
+// ours is what this pod speaks.
+func (f Friend) Dormant(ours network.Versions, now time.Time) bool {
+	_, speaks := ours.Common(f.Protocol, now.Unix())
+	return !speaks
+}
 
 // Store keeps the list durably. Each method is atomic.
 type Store interface {
@@ -98,14 +115,9 @@ func refuse(code api.Code, format string, args ...any) error {
 }
 
 // All are the pods that we know, by host.
-func (l *List) All(ctx context.Context) ([]Friend, error) {
-	known, err := l.load(ctx)
-	if err != nil {
+func (l *List) All(ctx context.Context) (out []Friend, err error) {
+	if err := l.look(ctx, func(known map[network.Host]Friend) { out = slices.Collect(maps.Values(known)) }); err != nil {
 		return nil, err
-	}
-	out := make([]Friend, 0, len(known))
-	for _, f := range known {
-		out = append(out, f)
 	}
 	slices.SortFunc(out, func(a, b Friend) int { return strings.Compare(string(a.Host), string(b.Host)) })
 	return out, nil
@@ -113,25 +125,26 @@ func (l *List) All(ctx context.Context) ([]Friend, error) {
 
 // Get is what we know of h; ok is false for nothing.
 func (l *List) Get(ctx context.Context, h network.Host) (f Friend, ok bool, err error) {
-	known, err := l.load(ctx)
-	f, ok = known[h]
+	err = l.look(ctx, func(known map[network.Host]Friend) { f, ok = known[h] })
 	return f, ok, err
 }
 
-// load gives the list, which is not changed: a new one takes its place.
-func (l *List) load(ctx context.Context) (map[network.Host]Friend, error) {
+// look shows the list, which is known or read now. It is changed afterwards.
+func (l *List) look(ctx context.Context, at func(map[network.Host]Friend)) error {
 	now := l.now()
 	l.mu.Lock()
-	known, read, changes := l.known, l.read, l.changes
-	l.mu.Unlock()
-	if known != nil && now.Sub(read) < fresh && !now.Before(read) {
-		return known, nil
+	if l.known != nil && now.Sub(l.read) < fresh && !now.Before(l.read) {
+		defer l.mu.Unlock()
+		at(l.known)
+		return nil
 	}
+	changes := l.changes
+	l.mu.Unlock()
 	all, err := l.store.Friends(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	known = make(map[network.Host]Friend, len(all))
+	known := make(map[network.Host]Friend, len(all))
 	for _, f := range all {
 		known[f.Host] = f
 	}
@@ -140,7 +153,8 @@ func (l *List) load(ctx context.Context) (map[network.Host]Friend, error) {
 	if l.changes == changes { // or it may have been read before the change
 		l.known, l.read = known, now
 	}
-	return known, nil
+	at(known)
+	return nil
 }
 
 func (l *List) change(ctx context.Context, h network.Host, change func(*Friend) error) (Friend, error) {
@@ -154,7 +168,16 @@ func (l *List) change(ctx context.Context, h network.Host, change func(*Friend) 
 	f, err := l.store.ChangeFriend(ctx, h, change)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.known, l.changes = nil, l.changes+1
+	l.changes++
+	switch {
+	case l.known == nil:
+	case err != nil: // nobody knows whether it was kept
+		l.known = nil
+	case f.State == "":
+		delete(l.known, h)
+	default: // this one alone: with a thousand friends the whole list is much to read
+		l.known[h] = f
+	}
 	return f, err
 }
 
@@ -164,7 +187,8 @@ func (l *List) enter(f *Friend, s network.State) {
 }
 
 // Ask notes that we want to be a friend of h. Where it is one, or blocked, nothing
-// happens. insist is an operator's word: it undoes that we left.
+// happens. insist is an operator's word: it undoes that we left, and a friend that only
+// presented itself is one that we asked from then on.
 func (l *List) Ask(ctx context.Context, h network.Host, insist bool) (Friend, error) {
 	if h == l.us {
 		return Friend{}, refuse(api.CodeInvalid, "%s is this pod.", h)
@@ -172,6 +196,7 @@ func (l *List) Ask(ctx context.Context, h network.Host, insist bool) (Friend, er
 	return l.change(ctx, h, func(f *Friend) error {
 		switch {
 		case f.State == network.Friend, f.State == network.Asked:
+			f.Wanted = f.Wanted || insist
 			return nil
 		case f.State == network.Blocked:
 			return refuse(api.CodeForbidden, "%s is blocked. Unblock it first.", h)
@@ -180,14 +205,26 @@ func (l *List) Ask(ctx context.Context, h network.Host, insist bool) (Friend, er
 		case f.State == network.Revoked && l.now().Before(f.Until) && !insist:
 			return refuse(api.CodeConflict, "%s was revoked and may come back after %s.", h, f.Until.UTC().Format(time.RFC3339))
 		}
-		score := network.StartScore
-		if f.State == network.Revoked {
-			score /= 2
+		key := f.Key
+		if insist {
+			key = "" // whoever is there now is meant
 		}
-		*f = Friend{Host: h, Score: score, Secure: f.Secure}
+		*f = Friend{Host: h, Key: key, Score: f.returning(), Secure: f.Secure, OurKey: f.OurKey, Wanted: true}
 		l.enter(f, network.Asked)
 		return nil
 	})
+}
+
+// returning is the score of one that is to be a friend: whoever was one before has the
+// score that it left with, and half of the first one where it was revoked.
+func (f Friend) returning() network.Score {
+	switch {
+	case f.State == "":
+		return network.StartScore
+	case f.State == network.Revoked, f.Score == 0: // blocked, it may be, after it was revoked
+		return network.StartScore / 2
+	}
+	return f.Score
 }
 
 // Card is what a pod proved to be.
@@ -196,10 +233,14 @@ type Card struct {
 	Key      string // JWK
 	Secure   bool   // it was reached by https
 	Protocol network.Versions
+	// What it saw of us: see Friend.
+	OurKey, Told string
 }
 
-// ErrOtherKey is what Meet answers for a friend with another key than the one on record.
-var ErrOtherKey = &api.Error{Code: api.CodeConflict, Message: "The pod is known with another key. A new key has to be announced with the old one."}
+// ErrOtherKey is what Meet answers for a pod with another key than the one on record,
+// also where it is no friend now: or whoever has a host could take a pod's place by
+// leaving in its name.
+var ErrOtherKey = &api.Error{Code: api.CodeConflict, Message: "The pod is known with another key. A new key has to be announced with the old one; where that is lost, an operator has to join the pod anew."}
 
 // Meet makes h a friend, which was called back and is who it says; cursor is the end of
 // our log. It may be repeated: fresh is false where h is a friend already. ErrOtherKey.
@@ -214,26 +255,62 @@ func (l *List) Meet(ctx context.Context, h network.Host, card Card, cursor strin
 			if f.Key != card.Key {
 				return ErrOtherKey
 			}
-			f.Name, f.Protocol, f.Secure = card.Name, card.Protocol, f.Secure || card.Secure
+			l.refresh(f, card)
 			return nil
 		case f.State == network.Blocked, f.State == network.Left && f.ByUs:
 			return refuse(api.CodeForbidden, "This pod does not want to be a friend.")
 		case f.State == network.Revoked && l.now().Before(f.Until):
-			return refuse(api.CodeForbidden, "The pod was not reliable. It may come back after %s.", f.Until.UTC().Format(time.RFC3339))
+			// No "forbidden", which would be for good.
+			return refuse(api.CodeUnavailable, "The pod was not reliable. It may come back after %s.", f.Until.UTC().Format(time.RFC3339))
+		case f.Key != "" && f.Key != card.Key:
+			return ErrOtherKey
 		}
-		score := network.StartScore
-		switch f.State {
-		case network.Asked:
-			score = f.Score
-		case network.Revoked:
-			score /= 2
-		}
-		*f = Friend{Host: h, Name: card.Name, Key: card.Key, Score: score, Secure: f.Secure || card.Secure, Protocol: card.Protocol, Cursor: cursor}
+		*f = Friend{Host: h, Key: card.Key, Score: f.returning(), Secure: f.Secure, Wanted: f.Wanted, OurKey: card.OurKey, Told: card.Told, Cursor: cursor}
+		l.refresh(f, card)
 		l.enter(f, network.Friend)
 		fresh = true
 		return nil
 	})
 	return fresh && err == nil, err
+}
+
+// refresh notes what a friend's card says, whose key is the one on record.
+func (l *List) refresh(f *Friend, card Card) {
+	f.Name, f.Protocol, f.Secure, f.Looked = card.Name, card.Protocol, f.Secure || card.Secure, l.now()
+}
+
+// Refresh notes what a friend's card says. One with another key than the one on record
+// is not believed: a new key is announced with the old one.
+func (l *List) Refresh(ctx context.Context, h network.Host, card Card) (f Friend, ok bool, err error) {
+	return l.withFriend(ctx, h, func(f *Friend) {
+		if f.Looked = l.now(); f.Key == card.Key {
+			l.refresh(f, card)
+		}
+	})
+}
+
+// Knows notes which key of ours a friend has on record, and what of our card it was told;
+// "" leaves that as it is.
+func (l *List) Knows(ctx context.Context, h network.Host, ourKey, told string) error {
+	_, _, err := l.withFriend(ctx, h, func(f *Friend) {
+		if f.OurKey = ourKey; told != "" {
+			f.Told = told
+		}
+	})
+	return err
+}
+
+// Secured notes that https has worked for a pod, whatever its state.
+func (l *List) Secured(ctx context.Context, h network.Host) error {
+	f, ok, err := l.Get(ctx, h)
+	if err != nil || !ok || f.Secure {
+		return err
+	}
+	_, err = l.change(ctx, h, func(f *Friend) error {
+		f.Secure = f.State != "" // or there is no record any more
+		return nil
+	})
+	return err
 }
 
 // errNoFriend ends a change of who is no friend.
@@ -258,7 +335,7 @@ func (l *List) withFriend(ctx context.Context, h network.Host, change func(*Frie
 // pay is whether it counts for the score: what only says that we are here does not.
 func (l *List) Delivered(ctx context.Context, h network.Host, cursor string, pay bool) error {
 	_, _, err := l.withFriend(ctx, h, func(f *Friend) {
-		f.Cursor, f.Attempts, f.LastSuccess, f.Problem = cursor, 0, l.now(), ""
+		f.Cursor, f.Attempts, f.Forgiven, f.LastSuccess, f.Problem = cursor, 0, time.Time{}, l.now(), ""
 		if pay {
 			f.Score = f.Score.Delivered(l.most)
 		}
@@ -279,14 +356,19 @@ func RetryAfter(n int) time.Duration {
 	return d
 }
 
+// deliveryTime is about how long a delivery is tried.
+const deliveryTime = 16 * time.Hour
+
 // Failed notes an attempt that failed. With the last one the delivery has failed for
-// good, which costs score; at 0 the friend is revoked, and its videos are to go.
+// good, which costs score; at 0 the friend is revoked, and its videos are to go. One that
+// is there and takes nothing has as much time as one that is away.
 func (l *List) Failed(ctx context.Context, h network.Host, problem string) (f Friend, revoked bool, err error) {
 	f, _, err = l.withFriend(ctx, h, func(f *Friend) {
 		f.Attempts, f.LastFailure, f.Problem = f.Attempts+1, l.now(), problem
-		if f.Attempts%Tries != 0 {
+		if f.Attempts%Tries != 0 && (f.Forgiven.IsZero() || l.now().Sub(f.Forgiven) < deliveryTime) {
 			return
 		}
+		f.Forgiven = time.Time{}
 		if f.Score = f.Score.Failed(); f.Score == 0 {
 			l.enter(f, network.Revoked)
 			f.Until = l.now().Add(cooldown)
@@ -311,7 +393,11 @@ func (l *List) Heard(ctx context.Context, h network.Host) error {
 	if err != nil || !ok || f.Attempts == 0 {
 		return err
 	}
-	_, _, err = l.withFriend(ctx, h, func(f *Friend) { f.Attempts = 0 })
+	_, _, err = l.withFriend(ctx, h, func(f *Friend) {
+		if f.Attempts = 0; f.Forgiven.IsZero() {
+			f.Forgiven = l.now()
+		}
+	})
 	return err
 }
 
@@ -335,7 +421,7 @@ func (l *List) Leave(ctx context.Context, h network.Host, byUs bool) (left bool,
 			return errNoFriend
 		}
 		l.enter(f, network.Left)
-		f.ByUs = byUs
+		f.ByUs, f.Wanted = byUs, false
 		return nil
 	})
 	if errors.Is(err, errNoFriend) {

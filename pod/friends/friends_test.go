@@ -4,20 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"kinopod/build/leak"
 	"kinopod/pod/friends"
 	"kinopod/shared/api"
 	"kinopod/shared/network"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 const us, them = network.Host("us.example"), network.Host("them.example")
 
@@ -85,8 +85,8 @@ func TestRules(t *testing.T) {
 		}
 		return out
 	}
-	ask := with(same, "nobody", "asked 100", "we left", "!conflict", "it left", "asked 100", "revoked", "!conflict", "revoked long ago", "asked 50", "blocked", "!forbidden")
-	meet := with(same, "nobody", "friend 100", "asked", "friend 70", "friend", "friend 60", "at its end", "friend 10", "we left", "!forbidden", "it left", "friend 100", "revoked", "!forbidden", "revoked long ago", "friend 50", "blocked", "!forbidden")
+	ask := with(same, "nobody", "asked 100", "we left", "!conflict", "it left", "asked 60", "revoked", "!conflict", "revoked long ago", "asked 50", "blocked", "!forbidden")
+	meet := with(same, "nobody", "friend 100", "asked", "friend 70", "friend", "friend 60", "at its end", "friend 10", "we left", "!forbidden", "it left", "friend 60", "revoked", "!unavailable", "revoked long ago", "friend 50", "blocked", "!forbidden")
 	type call func(context.Context, *friends.List) error
 	for _, c := range []struct {
 		name string
@@ -94,13 +94,21 @@ func TestRules(t *testing.T) {
 		want map[string]string
 	}{
 		{"Ask", func(ctx context.Context, l *friends.List) error { return only(l.Ask(ctx, them, false)) }, ask},
-		{"Ask, insisting", func(ctx context.Context, l *friends.List) error { return only(l.Ask(ctx, them, true)) }, with(ask, "we left", "asked 100", "revoked", "asked 50")},
+		{"Ask, insisting, and Meet with another key", func(ctx context.Context, l *friends.List) error {
+			other := card
+			other.Key = "another"
+			return errors.Join(only(l.Leave(ctx, them, false)), only(l.Ask(ctx, them, true)), only(l.Meet(ctx, them, other, "7-7")))
+		}, map[string]string{
+			"nobody": "friend 100", "asked": "friend 70", "friend": "friend 60", "at its end": "friend 10", "we left": "friend 60", "it left": "friend 60",
+			"revoked": "friend 50", "revoked long ago": "friend 50", "blocked": "!forbidden",
+		}},
+		{"Ask, insisting", func(ctx context.Context, l *friends.List) error { return only(l.Ask(ctx, them, true)) }, with(ask, "we left", "asked 60", "revoked", "asked 50")},
 		{"Meet", func(ctx context.Context, l *friends.List) error { return only(l.Meet(ctx, them, card, "7-7")) }, meet},
 		{"Meet with another key", func(ctx context.Context, l *friends.List) error {
 			other := card
 			other.Key = "another"
 			return only(l.Meet(ctx, them, other, "7-7"))
-		}, with(meet, "friend", "!conflict", "at its end", "!conflict")},
+		}, with(meet, "friend", "!conflict", "at its end", "!conflict", "it left", "!conflict", "revoked long ago", "!conflict")},
 		{"Leave, our word", func(ctx context.Context, l *friends.List) error { return only(l.Leave(ctx, them, true)) }, with(same, "asked", "left 70 by us", "friend", "left 60 by us", "at its end", "left 10 by us")},
 		{"Leave, their word", func(ctx context.Context, l *friends.List) error { return only(l.Leave(ctx, them, false)) }, with(same, "asked", "left 70", "friend", "left 60", "at its end", "left 10")},
 		{"Block", func(ctx context.Context, l *friends.List) error { return l.Block(ctx, them) }, with(same, "nobody", "blocked 0", "asked", "blocked 70", "friend", "blocked 60", "at its end", "blocked 10", "we left", "blocked 60", "it left", "blocked 60", "revoked", "blocked 0", "revoked long ago", "blocked 0")},
@@ -145,6 +153,9 @@ func TestRules(t *testing.T) {
 						t.Errorf("it entered %s at %v", got.State, got.Since)
 					}
 					return
+				}
+				if c.name == "Ask, insisting" && got.Wanted {
+					got.Wanted = before.Wanted // is all that happens
 				}
 				if before == nil && ok || before != nil && got != *before {
 					t.Errorf("it became %+v, it was %+v", got, before)
@@ -249,102 +260,6 @@ func TestSameTime(t *testing.T) {
 	}
 }
 
-func TestScoreHasBounds(t *testing.T) {
-	for most, want := range map[network.Score]network.Score{0: network.DefaultScore, 150: 150, 105: 105} {
-		l := friends.New(newMemory(*known(newClock().now())["friend"]), us, most, newClock().now)
-		for range 200 {
-			if err := l.Delivered(t.Context(), them, "7-7", true); err != nil {
-				t.Fatal(err)
-			}
-		}
-		f, _, _ := l.Get(t.Context(), them)
-		if f.Score != want || f.Attempts != 0 || f.Problem != "" || f.Cursor != "7-7" || f.LastSuccess.IsZero() {
-			t.Errorf("%+v, want a score of %d", f, want)
-		}
-	}
-	odd := *known(newClock().now())["at its end"]
-	odd.Score = 5
-	l := friends.New(newMemory(odd), us, 0, newClock().now)
-	if f, revoked, err := l.Failed(t.Context(), them, "x"); err != nil || !revoked || f.Score != 0 {
-		t.Errorf("below 0: %+v, %v, %v", f, revoked, err)
-	}
-}
-
-func TestRetryAfter(t *testing.T) {
-	var sum time.Duration
-	want := 2 * time.Second
-	for n := 1; n < friends.Tries; n++ {
-		if got := friends.RetryAfter(n); got != want {
-			t.Errorf("after attempt %d: %v, want %v", n, got, want)
-		}
-		sum += friends.RetryAfter(n)
-		want *= 3
-	}
-	if sum != 59048*time.Second || sum.Round(time.Minute) != 16*time.Hour+24*time.Minute {
-		t.Errorf("%v in all", sum)
-	}
-	for _, n := range []int{-1, 0} {
-		if got := friends.RetryAfter(n); got != 2*time.Second {
-			t.Errorf("RetryAfter(%d) is %v", n, got)
-		}
-	}
-	if got := friends.RetryAfter(1 << 40); got != friends.RetryAfter(friends.Tries-1) {
-		t.Errorf("after very many: %v", got)
-	}
-}
-
-// TestDown: a pod that is down for two days is still a friend; one that never comes
-// back is revoked after ten deliveries that failed for good.
-func TestDown(t *testing.T) {
-	clock := newClock()
-	f := *known(clock.now())["friend"]
-	f.Attempts, f.Score = 0, network.StartScore
-	l := friends.New(newMemory(f), us, 0, clock.now)
-	began := clock.now()
-	for attempts := 1; ; attempts++ {
-		f, revoked, err := l.Failed(t.Context(), them, "connection refused")
-		if err != nil {
-			t.Fatal(err)
-		}
-		down := clock.now().Sub(began)
-		if want := network.StartScore - network.Score(10*(attempts/friends.Tries)); f.Score != want {
-			t.Fatalf("a score of %d after %d attempts", f.Score, attempts)
-		}
-		if f.Reachable() || f.Problem == "" || !f.LastFailure.Equal(clock.now()) {
-			t.Fatalf("%+v", f)
-		}
-		if !revoked {
-			if down < 48*time.Hour && f.State != network.Friend {
-				t.Fatalf("%s after %v", f.State, down)
-			}
-			clock.advance(f.NextTry())
-			continue
-		}
-		if attempts != 110 || down != 10*59048*time.Second || f.State != network.Revoked || !f.Until.Equal(clock.now().Add(24*time.Hour)) {
-			t.Errorf("revoked after %d attempts and %v: %+v", attempts, down, f)
-		}
-		break
-	}
-	if again, revoked, err := l.Failed(t.Context(), them, "x"); err != nil || revoked || again.State != "" {
-		t.Errorf("revoked once more: %+v, %v, %v", again, revoked, err)
-	}
-	// It comes back: not at once, and at half the score.
-	if _, err := l.Meet(t.Context(), them, card, "9-9"); !api.Is(err, api.CodeForbidden) {
-		t.Errorf("at once: %v", err)
-	}
-	clock.advance(24*time.Hour - time.Millisecond)
-	if _, err := l.Meet(t.Context(), them, card, "9-9"); !api.Is(err, api.CodeForbidden) {
-		t.Errorf("a moment too early: %v", err)
-	}
-	clock.advance(time.Millisecond)
-	if fresh, err := l.Meet(t.Context(), them, card, "9-9"); err != nil || !fresh {
-		t.Errorf("after the cool-down: %v, %v", fresh, err)
-	}
-	if f, _, _ := l.Get(t.Context(), them); f.Score != network.StartScore/2 || !f.Until.IsZero() || f.Attempts != 0 {
-		t.Errorf("%+v", f)
-	}
-}
-
 // TestHeard: a delivery begins anew where its friend was heard of, and one that
 // succeeds costs nothing.
 func TestHeard(t *testing.T) {
@@ -371,97 +286,126 @@ func TestHeard(t *testing.T) {
 	}
 }
 
-// TestChangesAreSeen: what this process changed is what it reads from then on, also
-// where a reading was under way; what another one changed is seen after a moment.
-func TestChangesAreSeen(t *testing.T) {
+// TestTalksAndTakesNothing: a friend that is heard of all the time and takes no message
+// loses score as one does that is away.
+func TestTalksAndTakesNothing(t *testing.T) {
 	clock := newClock()
-	m := newMemory(*known(clock.now())["friend"])
-	l := friends.New(m, us, 0, clock.now)
-	reading, goOn, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	m.read = func() { once.Do(func() { close(reading); <-goOn }) }
-	go func() {
-		defer close(done)
-		_, _, _ = l.Get(t.Context(), them)
-	}()
-	<-reading
-	if err := l.Block(t.Context(), them); err != nil {
+	f := *known(clock.now())["friend"]
+	f.Attempts = 0
+	l := friends.New(newMemory(f), us, 0, clock.now)
+	scoreAfter := func(d time.Duration) network.Score {
+		t.Helper()
+		for end := clock.now().Add(d); clock.now().Before(end); clock.advance(time.Minute) {
+			if _, _, err := l.Failed(t.Context(), them, "x"); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.Heard(t.Context(), them); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f, _, _ := l.Get(t.Context(), them)
+		return f.Score
+	}
+	if got := scoreAfter(15 * time.Hour); got != 60 {
+		t.Errorf("%d, and a delivery has longer than that", got)
+	}
+	if got := scoreAfter(2 * time.Hour); got != 50 {
+		t.Errorf("%d after 17 hours of refusals", got)
+	}
+	if got := scoreAfter(16 * time.Hour); got != 40 {
+		t.Errorf("%d after 33 hours of refusals", got)
+	}
+	if err := l.Delivered(t.Context(), them, "7-7", false); err != nil {
 		t.Fatal(err)
 	}
-	close(goOn)
-	<-done
-	if f, _, err := l.Get(t.Context(), them); err != nil || f.State != network.Blocked {
-		t.Errorf("a blocked pod is a %s, %v", f.State, err)
+	if got := scoreAfter(15 * time.Hour); got != 40 {
+		t.Errorf("%d: what succeeded counts for nothing", got)
 	}
-	other := friends.New(m, us, 0, clock.now)
-	if err := other.Unblock(t.Context(), them); err != nil {
-		t.Fatal(err)
+	if scoreAfter(100 * time.Hour); l.Heard(t.Context(), them) != nil {
+		t.Error("it cannot be heard")
 	}
-	clock.advance(time.Second)
-	if f, _, err := l.Get(t.Context(), them); err != nil || f.State != network.Left {
-		t.Errorf("another process changed it: %s, %v", f.State, err)
-	}
-	if err := other.Block(t.Context(), them); err != nil {
-		t.Fatal(err)
-	}
-	clock.advance(-time.Hour) // somebody sets the clock
-	if f, _, err := l.Get(t.Context(), them); err != nil || f.State != network.Blocked {
-		t.Errorf("after the clock was set: %s, %v", f.State, err)
-	}
-}
-
-// TestOneAtATime: changes of one pod wait for each other, and nobody waits for longer
-// than they want.
-func TestOneAtATime(t *testing.T) {
-	s := &slow{memory: newMemory(*known(newClock().now())["friend"]), inside: make(chan struct{}), goOn: make(chan struct{})}
-	l := friends.New(s, us, 0, newClock().now)
-	done := make(chan error, 1)
-	go func() { done <- l.Delivered(t.Context(), them, "7-7", true) }()
-	<-s.inside
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	if err := l.Delivered(ctx, them, "8-8", true); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("who waits: %v", err)
-	}
-	close(s.goOn)
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	if f, _, _ := l.Get(t.Context(), them); f.Score != 70 || f.Cursor != "7-7" {
+	if f, _, _ := l.Get(t.Context(), them); f.State != network.Revoked {
 		t.Errorf("%+v", f)
 	}
 }
 
-// slow is a store whose changes take until goOn is closed.
-type slow struct {
-	*memory
-	inside, goOn chan struct{}
-}
-
-func (s *slow) ChangeFriend(ctx context.Context, h network.Host, change func(*friends.Friend) error) (friends.Friend, error) {
-	close(s.inside)
-	<-s.goOn
-	return s.memory.ChangeFriend(ctx, h, change)
-}
-
-func TestStoreIsDown(t *testing.T) {
-	m := newMemory(*known(newClock().now())["friend"])
-	l := friends.New(m, us, 0, newClock().now)
-	m.fail = &api.Error{Code: api.CodeUnavailable}
-	only := func(_ any, err error) error { return err }
-	_, revoked, failed := l.Failed(t.Context(), them, "x")
-	left, leave := l.Leave(t.Context(), them, true)
-	fresh, meet := l.Meet(t.Context(), them, card, "1-1")
-	for name, err := range map[string]error{
-		"Ask": only(l.Ask(t.Context(), them, true)), "Meet": meet, "Leave": leave, "Failed": failed,
-		"Delivered": l.Delivered(t.Context(), them, "1", true), "Block": l.Block(t.Context(), them), "Unblock": l.Unblock(t.Context(), them),
-		"Heard": l.Heard(t.Context(), them), "SetKey": l.SetKey(t.Context(), them, "x"), "Repaired": l.Repaired(t.Context(), them),
-	} {
-		if !api.Is(err, api.CodeUnavailable) {
-			t.Errorf("%s: %v", name, err)
+// TestLeavingKeepsTheScore: who leaves and comes back is who it was.
+func TestLeavingKeepsTheScore(t *testing.T) {
+	for score, want := range map[network.Score]network.Score{10: 10, 60: 60, 700: 700} {
+		f := *known(newClock().now())["friend"]
+		f.Score = score
+		l := friends.New(newMemory(f), us, 0, newClock().now)
+		if _, err := l.Leave(t.Context(), them, false); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Meet(t.Context(), them, card, "7-7"); err != nil {
+			t.Fatal(err)
+		}
+		if got, _, _ := l.Get(t.Context(), them); got.Score != want {
+			t.Errorf("%d became %d, want %d", score, got.Score, want)
 		}
 	}
-	if revoked || left || fresh {
-		t.Error("something is said to have happened")
+	// Nor is one that was blocked after it was revoked whole again.
+	clock := newClock()
+	l := friends.New(newMemory(*known(clock.now())["revoked"]), us, 0, clock.now)
+	if err := errors.Join(l.Block(t.Context(), them), l.Unblock(t.Context(), them)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Meet(t.Context(), them, card, "7-7"); err != nil {
+		t.Fatal(err)
+	}
+	if got, _, _ := l.Get(t.Context(), them); got.Score != network.StartScore/2 {
+		t.Errorf("unblocked: %d", got.Score)
+	}
+}
+
+// TestRefresh: a card is believed where the key on record stands in it.
+func TestRefresh(t *testing.T) {
+	clock := newClock()
+	before := *known(clock.now())["friend"]
+	for key, believed := range map[string]bool{"key": true, "another": false} {
+		l := friends.New(newMemory(before), us, 0, clock.now)
+		seen := friends.Card{Name: "New name", Key: key, Secure: true, Protocol: network.Versions{Min: 2, Max: 3}}
+		f, ok, err := l.Refresh(t.Context(), them, seen)
+		if err != nil || !ok || !f.Looked.Equal(clock.now()) || f.Key != "key" || f.Score != 60 || f.Cursor != "1-1" {
+			t.Errorf("key %q: %+v, %v, %v", key, f, ok, err)
+		}
+		if (f.Name == "New name") != believed || f.Secure != believed || (f.Protocol == seen.Protocol) != believed {
+			t.Errorf("key %q: %+v", key, f)
+		}
+	}
+	l := friends.New(newMemory(*known(clock.now())["we left"]), us, 0, clock.now)
+	if _, ok, err := l.Refresh(t.Context(), them, card); ok || err != nil {
+		t.Errorf("no friend: %v, %v", ok, err)
+	}
+}
+
+// TestSecured: that https has worked is noted of everybody who is known, and of nobody
+// else.
+func TestSecured(t *testing.T) {
+	for state, before := range known(newClock().now()) {
+		m := newMemory()
+		if before != nil {
+			m.all[them] = *before
+		}
+		l := friends.New(m, us, 0, newClock().now)
+		if err := l.Secured(t.Context(), them); err != nil {
+			t.Error(err)
+		}
+		if f, ok, _ := l.Get(t.Context(), them); f.Secure != (before != nil) || ok != (before != nil) {
+			t.Errorf("%s: %+v", state, f)
+		}
+	}
+}
+
+// TestDormant: who has no version in common with us, at a time.
+func TestDormant(t *testing.T) {
+	ours := network.Versions{Min: 1, Max: 2, SwitchAt: 1000}
+	f := friends.Friend{Protocol: network.Versions{Min: 1, Max: 1}}
+	if f.Dormant(ours, time.Unix(999, 0)) || !f.Dormant(ours, time.Unix(1000, 0)) {
+		t.Error("it is left behind at the switch, and not before")
+	}
+	if f.Protocol.Max = 2; f.Dormant(ours, time.Unix(5000, 0)) {
+		t.Error("it has upgraded")
 	}
 }

@@ -38,6 +38,9 @@ func (p proxies) of(c *fiber.Ctx) netip.Addr {
 	return p.client(addrOf(c.Context().RemoteAddr()), c.Get(fiber.HeaderXForwardedFor))
 }
 
+// From tells who sent a request, where the proxies in some networks are believed.
+func From(trusted []netip.Prefix) func(*fiber.Ctx) netip.Addr { return proxies(trusted).of }
+
 // addrOf is the IP address of a socket; zero where it has none.
 func addrOf(a net.Addr) netip.Addr {
 	if t, ok := a.(*net.TCPAddr); ok {

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"kinopod/pod/accounts"
 	"kinopod/pod/catalog"
@@ -20,6 +21,8 @@ type Accounts interface {
 	Register(ctx context.Context, in api.Registration, from netip.Addr, client string) (api.Session, error)
 	Logout(ctx context.Context, who accounts.Actor) error
 	Me(ctx context.Context, who accounts.Actor) (api.User, error)
+	Profile(ctx context.Context, name string) (video.Profile, error)
+	SetProfile(ctx context.Context, who accounts.Actor, in video.Profile) error
 	ChangePassword(ctx context.Context, who accounts.Actor, in api.PasswordChange) error
 	Sessions(ctx context.Context, who accounts.Actor) ([]api.SessionInfo, error)
 	EndSession(ctx context.Context, who accounts.Actor, id string) error
@@ -29,9 +32,19 @@ type Accounts interface {
 // Catalog is the index of videos; *catalog.Catalog.
 type Catalog interface {
 	Get(ctx context.Context, id video.ID) (video.Video, error)
+	Text(ctx context.Context, id video.ID) (string, error)
 	ByInfoHash(ctx context.Context, h magnet.InfoHash) (video.Video, error)
 	Newest(ctx context.Context, q api.VideosQuery) ([]video.Video, string, error)
+	Search(ctx context.Context, q api.SearchQuery) (catalog.Found, error)
+	Suggest(ctx context.Context, text string) (words []string, videos []video.Video, err error)
 	Edit(ctx context.Context, who catalog.Editor, id video.ID, in api.VideoEdit) (video.Video, error)
+}
+
+// Views counts who watched what; *views.Counter.
+type Views interface {
+	// Watched counts a view of a viewer: an account or an address.
+	Watched(ctx context.Context, viewer string, id video.ID) error
+	Trending(ctx context.Context, q api.VideosQuery) ([]video.Video, string, error)
 }
 
 // Friends are the other pods.
@@ -48,8 +61,12 @@ type Friends interface {
 
 // Foreign is what this pod has, or gets, of friends' videos.
 type Foreign interface {
-	// Picture has a thumbnail here, if it can be had.
-	Picture(ctx context.Context, hash string) error
+	// Picture has a thumbnail here, if it can be had, and says where.
+	Picture(ctx context.Context, hash string) (path string, err error)
+	Details(ctx context.Context, v video.Video) (api.Details, error)
+	// Access says whether a video is for members, and gives a pass where it is and member
+	// says that the viewer is one. Where ask is set its origin is asked what is not known.
+	Access(ctx context.Context, v video.Video, member, ask bool) (pass api.Pass, members bool)
 	Torrent(ctx context.Context, v video.Video) (*torrent.Torrent, error)
 }
 
@@ -120,10 +137,10 @@ func asActor[T any](ctx context.Context, a *API, f func(context.Context, account
 // Pod implements api.Methods.
 func (a *API) Pod(context.Context) (api.Pod, error) {
 	return api.Pod{
-		Name: a.cfg.Name, Host: a.cfg.Host, Version: a.cfg.Version, Registration: a.cfg.Registration, STUN: a.cfg.STUN,
+		Name: a.cfg.Name, Host: a.cfg.Host, Version: a.cfg.Version, Registration: a.cfg.Registration, Viewing: a.parts.Viewing.Policy(), STUN: a.cfg.STUN, SwarmViewers: a.cfg.SwarmViewers,
 		Limits: api.PodLimits{
 			UploadBytes: int64(a.cfg.Limits.UploadBytes), QuotaBytes: int64(a.cfg.Limits.QuotaBytes),
-			NameRunes: video.MaxName, DescriptionRunes: video.MaxDescription, Tags: video.MaxTags,
+			NameRunes: video.MaxName, DescriptionRunes: video.MaxText, Tags: video.MaxTags,
 		},
 	}, nil
 }
@@ -154,6 +171,15 @@ func (a *API) Logout(ctx context.Context) error {
 // Me implements api.Methods.
 func (a *API) Me(ctx context.Context) (api.User, error) {
 	return asActor(ctx, a, a.parts.Accounts.Me)
+}
+
+// SetProfile implements api.Methods.
+func (a *API) SetProfile(ctx context.Context, in video.Profile) error {
+	who, err := a.actor(ctx)
+	if err != nil {
+		return err
+	}
+	return a.parts.Accounts.SetProfile(ctx, who, in)
 }
 
 // ChangePassword implements api.Methods.
@@ -187,15 +213,53 @@ func (a *API) CreateInvite(ctx context.Context) (api.Invite, error) {
 // Videos implements api.Methods.
 func (a *API) Videos(ctx context.Context, q api.VideosQuery) (api.VideoPage, error) {
 	page := api.VideoPage{Videos: []api.Video{}}
-	videos, cursor, err := a.parts.Catalog.Newest(ctx, q)
+	list := a.parts.Catalog.Newest
+	if q.Sort == api.Trending {
+		list = a.parts.Views.Trending
+	}
+	videos, cursor, err := list(ctx, q)
 	if err != nil {
 		return page, err
 	}
-	page.Cursor = cursor
-	for _, v := range videos {
-		page.Videos = append(page.Videos, a.view(ctx, v))
-	}
+	page.Cursor, page.Videos = cursor, a.views(ctx, videos)
 	return page, nil
+}
+
+var errLongQuery = &api.Error{Code: api.CodeTooLarge, Message: "The question is too long."}
+
+// Search implements api.Methods.
+func (a *API) Search(ctx context.Context, q api.SearchQuery) (api.SearchPage, error) {
+	page := api.SearchPage{Videos: []api.Video{}}
+	if len(q.Text) > api.MaxQuery {
+		return page, errLongQuery
+	}
+	found, err := a.parts.Catalog.Search(ctx, q)
+	if err != nil {
+		return page, err
+	}
+	page.Cursor, page.Cut = found.Cursor, found.Cut
+	if !found.Whole {
+		page.Building, page.Built = true, found.Share
+	}
+	page.Videos = a.views(ctx, found.Videos)
+	return page, nil
+}
+
+// Suggest implements api.Methods.
+func (a *API) Suggest(ctx context.Context, text string) (api.Suggestions, error) {
+	out := api.Suggestions{Suggestions: []string{}, Videos: []api.SuggestedVideo{}}
+	if len(text) > api.MaxQuery {
+		return out, errLongQuery
+	}
+	words, videos, err := a.parts.Catalog.Suggest(ctx, text)
+	if err != nil {
+		return out, err
+	}
+	out.Suggestions = append(out.Suggestions, words...)
+	for _, v := range videos {
+		out.Videos = append(out.Videos, api.SuggestedVideo{ID: v.ID, Name: v.Name})
+	}
+	return out, nil
 }
 
 // Video implements api.Methods.
@@ -204,7 +268,24 @@ func (a *API) Video(ctx context.Context, id video.ID) (api.Video, error) {
 	if err != nil {
 		return api.Video{}, err
 	}
-	return a.view(ctx, v), nil
+	return a.view(ctx, v, true), nil
+}
+
+// Details implements api.Methods.
+func (a *API) Details(ctx context.Context, id video.ID) (api.Details, error) {
+	v, err := a.parts.Catalog.Get(ctx, id)
+	if err != nil {
+		return api.Details{}, err
+	}
+	if v.Origin != a.cfg.Host {
+		return a.parts.Foreign.Details(ctx, v)
+	}
+	out := api.Details{AsOf: time.Now().UTC().Truncate(time.Millisecond)}
+	if out.Description, err = a.parts.Catalog.Text(ctx, id); err != nil {
+		return api.Details{}, err
+	}
+	out.Uploader, err = a.parts.Accounts.Profile(ctx, v.Uploader)
+	return out, err
 }
 
 // EditVideo implements api.Methods. An upload may become a video while it is
@@ -217,7 +298,7 @@ func (a *API) EditVideo(ctx context.Context, id video.ID, in api.VideoEdit) (api
 	editor := catalog.Editor{Username: who.Username, Moderator: who.MayModerate()}
 	v, err := a.parts.Catalog.Edit(ctx, editor, id, in)
 	if !api.Is(err, api.CodeNotFound) {
-		return a.view(ctx, v), err
+		return a.view(ctx, v, false), err
 	}
 	up, err := a.parts.Publisher.EditUpload(ctx, who, id, in)
 	if err == nil {
@@ -227,7 +308,7 @@ func (a *API) EditVideo(ctx context.Context, id video.ID, in api.VideoEdit) (api
 		return api.Video{}, err
 	}
 	v, err = a.parts.Catalog.Edit(ctx, editor, id, in)
-	return a.view(ctx, v), err
+	return a.view(ctx, v, false), err
 }
 
 // SetThumbnail implements api.Methods.
@@ -237,6 +318,16 @@ func (a *API) SetThumbnail(ctx context.Context, id video.ID, webp []byte) error 
 		return err
 	}
 	return a.parts.Publisher.SetThumbnail(ctx, who, id, webp)
+}
+
+// Watched implements api.Methods.
+func (a *API) Watched(ctx context.Context, id video.ID) error {
+	c := a.who(ctx)
+	viewer := "address " + subnet(c.From).String()
+	if c.Actor.Username != "" {
+		viewer = "account " + accounts.Fold(c.Actor.Username)
+	}
+	return a.parts.Views.Watched(ctx, viewer, id)
 }
 
 // RemoveVideo implements api.Methods.
@@ -308,24 +399,36 @@ func (a *API) UnblockPod(ctx context.Context, h network.Host) error {
 	return a.asOperator(ctx, func() error { return a.parts.Friends.Unblock(ctx, h) })
 }
 
-// view is v as the caller sees it. Its picture comes from this pod, whoever made it.
-func (a *API) view(ctx context.Context, v video.Video) api.Video {
+// views are videos of a list as the caller sees them.
+func (a *API) views(ctx context.Context, videos []video.Video) []api.Video {
+	out := make([]api.Video, len(videos))
+	for i, v := range videos {
+		out[i] = a.view(ctx, v, false)
+	}
+	return out
+}
+
+// view is v as the caller sees it; ask says whether its origin may be asked. Its picture
+// comes from this pod, whoever made it.
+func (a *API) view(ctx context.Context, v video.Video, ask bool) api.Video {
 	secure, reachable := a.cfg.Secure(), true
 	if v.Origin != a.cfg.Host {
 		secure, reachable = a.parts.Friends.At(ctx, v.Origin)
 	}
-	links := api.LinksOf(&v, secure)
+	pass, members := a.access(ctx, v, ask && reachable)
+	links := api.LinksOf(&v, secure, pass)
+	thumbnail := ""
 	if v.Thumbnail != "" {
-		links.Thumbnail = api.Base(a.cfg.Host, a.cfg.Secure()) + api.ThumbnailPath(v.Thumbnail)
+		thumbnail = api.Base(a.cfg.Host, a.cfg.Secure()) + api.ThumbnailPath(v.Thumbnail)
 	}
 	who := a.who(ctx).Actor
 	out := api.Video{
 		ID: v.ID, Origin: v.Origin, Name: v.Name, Description: v.Description, Uploader: v.Uploader,
 		Tags: append([]string{}, v.Tags...), Created: v.Created, Duration: v.Duration.Seconds(),
-		ThumbnailURL: links.Thumbnail, Magnet: links.Magnet, TorrentURL: links.Torrent, StreamURL: links.Stream,
-		Renditions:  []api.Rendition{},
-		Unreachable: !reachable,
-		Mine:        v.Origin == a.cfg.Host && who.Username != "" && (who.Username == v.Uploader || who.MayModerate()),
+		ThumbnailURL: thumbnail, Magnet: links.Magnet, TorrentURL: links.Torrent, StreamURL: links.Stream,
+		Renditions:  make([]api.Rendition, 0, len(v.Renditions)),
+		Unreachable: !reachable, Members: members, Views: v.Views,
+		Mine: v.Origin == a.cfg.Host && who.Username != "" && (who.Username == v.Uploader || who.MayModerate()),
 	}
 	for _, r := range v.Renditions {
 		out.Renditions = append(out.Renditions, api.Rendition{

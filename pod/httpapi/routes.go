@@ -39,6 +39,7 @@ func (s *Server) routes() {
 	}
 	s.app.Use("/api", func(*fiber.Ctx) error { return fiber.ErrNotFound })
 	s.routeFiles()
+	s.routeShare()
 	for _, m := range s.parts.Mounts {
 		m.Mount(s.app)
 	}
@@ -70,6 +71,13 @@ func (s *Server) methods() map[string]methods {
 		api.PathMe: {http.MethodGet: func(c *fiber.Ctx) error {
 			return answer(c)(a.Me(c.UserContext()))
 		}},
+		api.PathProfile: {http.MethodPut: func(c *fiber.Ctx) error {
+			in, err := decode[video.Profile](c)
+			if err != nil {
+				return err
+			}
+			return done(c, a.SetProfile(c.UserContext(), in))
+		}},
 		api.PathPassword: {http.MethodPut: func(c *fiber.Ctx) error {
 			in, err := decode[api.PasswordChange](c)
 			if err != nil {
@@ -93,6 +101,16 @@ func (s *Server) methods() map[string]methods {
 			}
 			return answer(c)(a.Videos(c.UserContext(), q))
 		}},
+		api.PathSearch: {http.MethodGet: func(c *fiber.Ctx) error {
+			limit, err := limitOf(c)
+			if err != nil {
+				return err
+			}
+			return answer(c)(a.Search(c.UserContext(), api.SearchQuery{Text: c.Query("q"), Cursor: c.Query("cursor"), Limit: limit}))
+		}},
+		api.PathSuggest: {http.MethodGet: func(c *fiber.Ctx) error {
+			return answer(c)(a.Suggest(c.UserContext(), c.Query("q")))
+		}},
 		api.PathVideos + "/:id": {
 			http.MethodGet: s.ofVideo(func(c *fiber.Ctx, id video.ID) error {
 				return answer(c)(a.Video(c.UserContext(), id))
@@ -108,6 +126,12 @@ func (s *Server) methods() map[string]methods {
 				return done(c, a.RemoveVideo(c.UserContext(), id))
 			}),
 		},
+		api.PathVideos + "/:id/details": {http.MethodGet: s.ofVideo(func(c *fiber.Ctx, id video.ID) error {
+			return answer(c)(a.Details(c.UserContext(), id))
+		})},
+		api.PathVideos + "/:id/view": {http.MethodPost: s.ofVideo(func(c *fiber.Ctx, id video.ID) error {
+			return done(c, a.Watched(c.UserContext(), id))
+		})},
 		api.PathFriends: {
 			http.MethodGet: func(c *fiber.Ctx) error {
 				c.Set(fiber.HeaderAccessControlAllowOrigin, "*")
@@ -191,9 +215,9 @@ var errNoHost = &api.Error{Code: api.CodeInvalid, Message: "This is not the host
 var errNoVideo = &api.Error{Code: api.CodeNotFound, Message: "There is no such video."}
 
 func videosQuery(c *fiber.Ctx) (api.VideosQuery, error) {
-	q := api.VideosQuery{Uploader: c.Query("uploader"), Cursor: c.Query("cursor"), Limit: api.DefaultPage}
-	if sort := c.Query("sort", "newest"); sort != "newest" {
-		return q, &api.Error{Code: api.CodeInvalid, Message: "Videos can be sorted by: newest."}
+	q := api.VideosQuery{Sort: api.Sort(c.Query("sort")), Uploader: c.Query("uploader"), Tag: c.Query("tag"), Cursor: c.Query("cursor")}
+	if q.Sort != "" && q.Sort != api.Newest && q.Sort != api.Trending {
+		return q, &api.Error{Code: api.CodeInvalid, Message: "Videos can be sorted by: newest, trending."}
 	}
 	if origin := c.Query("origin"); origin != "" {
 		host, err := network.ParseHost(origin)
@@ -202,14 +226,22 @@ func videosQuery(c *fiber.Ctx) (api.VideosQuery, error) {
 		}
 		q.Origin = host
 	}
-	if limit := c.Query("limit"); limit != "" {
-		n, err := strconv.Atoi(limit)
-		if err != nil || n < 1 || n > api.MaxPage {
-			return q, &api.Error{Code: api.CodeInvalid, Message: "The limit is a number from 1 to " + strconv.Itoa(api.MaxPage) + "."}
-		}
-		q.Limit = n
+	var err error
+	q.Limit, err = limitOf(c)
+	return q, err
+}
+
+// limitOf is how long a page may be.
+func limitOf(c *fiber.Ctx) (int, error) {
+	limit := c.Query("limit")
+	if limit == "" {
+		return api.DefaultPage, nil
 	}
-	return q, nil
+	n, err := strconv.Atoi(limit)
+	if err != nil || n < 1 || n > api.MaxPage {
+		return 0, &api.Error{Code: api.CodeInvalid, Message: "The limit is a number from 1 to " + strconv.Itoa(api.MaxPage) + "."}
+	}
+	return n, nil
 }
 
 // decode reads the JSON body: one value and nothing after it.
@@ -231,7 +263,7 @@ func answer(c *fiber.Ctx) func(any, error) error {
 			return err
 		}
 		c.Set(fiber.HeaderCacheControl, "no-store")
-		return c.JSON(out)
+		return writeJSON(c, out)
 	}
 }
 

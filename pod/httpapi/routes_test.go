@@ -35,6 +35,11 @@ func TestFailuresAreErrors(t *testing.T) {
 		{"GET", "/api/v1/videos?limit=x", "", 400, api.CodeInvalid},
 		{"GET", "/api/v1/videos?origin=https%3A%2F%2Fx", "", 400, api.CodeInvalid},
 		{"GET", "/api/v1/videos?sort=oldest", "", 400, api.CodeInvalid},
+		{"GET", "/api/v1/search?q=x&limit=101", "", 400, api.CodeInvalid},
+		{"GET", "/api/v1/search?q=x&cursor=bad", "", 400, api.CodeInvalid},
+		{"GET", "/api/v1/search?q=" + strings.Repeat("x", api.MaxQuery+1), "", 413, api.CodeTooLarge},
+		{"GET", "/api/v1/suggest?q=" + strings.Repeat("x", api.MaxQuery+1), "", 413, api.CodeTooLarge},
+		{"POST", api.PathSearch, "{}", 405, api.CodeInvalid},
 		{"PUT", "/api/v1/pod", "", 405, api.CodeInvalid},
 		{"POST", api.PathVideos, "{}", 405, api.CodeInvalid},
 		{"POST", api.PathSession, "", 400, api.CodeInvalid},
@@ -72,6 +77,14 @@ func TestAnswers(t *testing.T) {
 	}
 	if !strings.Contains(string(body), `"tags":[]`) {
 		t.Errorf("no tags are not an empty list: %s", body)
+	}
+	_, body = d.ask(t, "GET", api.PathSearch+"?q=film", "")
+	var found api.SearchPage
+	if err := json.Unmarshal(body, &found); err != nil || len(found.Videos) != 1 || !found.Cut || !found.Building || found.Built != 0.5 {
+		t.Errorf("%s: %v", body, err)
+	}
+	if _, body = d.ask(t, "GET", api.PathSuggest+"?q=fil", ""); string(body) != `{"suggestions":["film"],"videos":[{"id":"`+d.video.ID.String()+`","name":"`+d.video.Name+`"}]}` {
+		t.Errorf("%s", body)
 	}
 	res, body := d.ask(t, "GET", api.PathPod, "")
 	if res.Header.Get("Access-Control-Allow-Origin") != "*" || !strings.Contains(string(body), `"host":"pod.example"`) {
@@ -236,7 +249,7 @@ func TestUnreadBody(t *testing.T) {
 	go func() { // until the pod hangs up
 		_, _ = c.Write([]byte("POST /api/v1/session HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n" + body))
 	}()
-	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	got := readAll(c)
@@ -274,7 +287,7 @@ func TestTwoLengths(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(time.Minute))
 	if got := readAll(c); !strings.HasPrefix(got, "HTTP/1.1 400 ") || strings.Count(got, "HTTP/1.1") != 1 {
 		t.Errorf("%q", got)
 	}

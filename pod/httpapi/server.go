@@ -23,6 +23,7 @@ import (
 
 	"kinopod/pod/accounts"
 	"kinopod/pod/config"
+	"kinopod/pod/viewing"
 	"kinopod/shared/api"
 	"kinopod/shared/network"
 )
@@ -55,6 +56,7 @@ type Mounter interface{ Mount(app *fiber.App) }
 type Parts struct {
 	Accounts  Accounts
 	Catalog   Catalog
+	Views     Views
 	Publisher Publisher
 	Files     Files
 	// Uploads serves tus at api.PathUploads. The caller is in the request's
@@ -70,6 +72,8 @@ type Parts struct {
 	// Friends are the other pods, Foreign what is here of their videos.
 	Friends Friends
 	Foreign Foreign
+	// Viewing says who may watch; nil is everybody.
+	Viewing *viewing.Gate
 	// Metrics are what other parts count.
 	Metrics []Metric
 }
@@ -87,6 +91,7 @@ type Server struct {
 	perAddress *limiter[netip.Prefix]
 	perAccount *limiter[string]
 	streams    streams
+	feeds      feeds
 
 	streamOff atomic.Bool
 	ctx       context.Context // ends when the server stops
@@ -181,15 +186,39 @@ func (s *Server) openConnections() float64 {
 	return 0
 }
 
-// encode writes JSON with addresses as they are: "&", not "\u0026".
+// writeJSON answers JSON. It goes into the memory that answers are sent from, which is used
+// again: a page of a list has 40 KB.
+func writeJSON(c *fiber.Ctx, v any) error {
+	c.Response().ResetBody()
+	if err := encodeTo(c.Response().BodyWriter(), v); err != nil {
+		return err
+	}
+	c.Response().Header.SetContentType(fiber.MIMEApplicationJSON)
+	return nil
+}
+
+// encode is writeJSON for doors that know Fiber only.
 func encode(v any) ([]byte, error) {
 	var b bytes.Buffer
-	e := json.NewEncoder(&b)
+	err := encodeTo(&b, v)
+	return b.Bytes(), err
+}
+
+// encodeTo writes JSON with addresses as they are: "&", not "\u0026".
+func encodeTo(w io.Writer, v any) error {
+	e := json.NewEncoder(lineless{w})
 	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, err
+	return e.Encode(v)
+}
+
+// lineless takes off the end of the line that an Encoder writes after each value.
+type lineless struct{ to io.Writer }
+
+func (l lineless) Write(b []byte) (int, error) {
+	if _, err := l.to.Write(bytes.TrimSuffix(b, []byte("\n"))); err != nil {
+		return 0, err
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return len(b), nil
 }
 
 // recoverPanic makes of a panic in a handler an internal error with its stack in
@@ -225,7 +254,7 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 		status = http.StatusLocked
 	}
 	c.Set(fiber.HeaderCacheControl, "no-store")
-	return c.Status(status).JSON(e)
+	return writeJSON(c.Status(status), e)
 }
 
 // clientLeft holds for the failure of a request whose client went away in the middle.

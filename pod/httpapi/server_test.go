@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"kinopod/build/leak"
 	"kinopod/pod/accounts"
 	"kinopod/pod/catalog"
 	"kinopod/pod/config"
@@ -28,11 +29,11 @@ import (
 
 // fasthttp's own goroutines end some seconds after their server, or never.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(
+	os.Exit(leak.Run(
 		m,
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
-	)
+	))
 }
 
 // door is a server whose other parts are as small as they can be. What the parts
@@ -46,6 +47,8 @@ type door struct {
 
 	tus   http.HandlerFunc
 	users map[string]accounts.Actor // by token
+
+	watched []string // who did
 }
 
 func (d *door) Authenticate(_ context.Context, token string) (accounts.Actor, error) {
@@ -66,6 +69,11 @@ func (d *door) Logout(context.Context, accounts.Actor) error { return nil }
 func (d *door) Me(_ context.Context, who accounts.Actor) (api.User, error) {
 	return api.User{Username: who.Username}, nil
 }
+
+func (d *door) Profile(context.Context, string) (video.Profile, error) {
+	return video.Profile{Name: "Ann"}, nil
+}
+func (d *door) SetProfile(context.Context, accounts.Actor, video.Profile) error          { return nil }
 func (d *door) ChangePassword(context.Context, accounts.Actor, api.PasswordChange) error { return nil }
 func (d *door) Sessions(context.Context, accounts.Actor) ([]api.SessionInfo, error) {
 	return []api.SessionInfo{}, nil
@@ -82,12 +90,25 @@ func (d *door) Get(_ context.Context, id video.ID) (video.Video, error) {
 	return d.video, nil
 }
 
+func (d *door) Text(ctx context.Context, id video.ID) (string, error) {
+	_, err := d.Get(ctx, id)
+	return "all of it", err
+}
+
 func (d *door) ByInfoHash(_ context.Context, h magnet.InfoHash) (video.Video, error) {
 	return video.Video{}, errNoVideo
 }
 
 // Picture and Torrent implement Foreign: there are no other pods.
-func (d *door) Picture(context.Context, string) error { return errNoPicture }
+func (d *door) Picture(context.Context, string) (string, error) { return "", errNoPicture }
+
+func (d *door) Details(context.Context, video.Video) (api.Details, error) {
+	return api.Details{}, errNoVideo
+}
+
+func (d *door) Access(context.Context, video.Video, bool, bool) (api.Pass, bool) {
+	return api.Pass{}, false
+}
 
 func (d *door) Torrent(context.Context, video.Video) (*torrent.Torrent, error) {
 	return nil, errNoVideo
@@ -95,6 +116,26 @@ func (d *door) Torrent(context.Context, video.Video) (*torrent.Torrent, error) {
 
 func (d *door) Newest(context.Context, api.VideosQuery) ([]video.Video, string, error) {
 	return []video.Video{d.video}, "", nil
+}
+
+func (d *door) Watched(_ context.Context, viewer string, id video.ID) error {
+	d.watched = append(d.watched, viewer)
+	return nil
+}
+
+func (d *door) Trending(context.Context, api.VideosQuery) ([]video.Video, string, error) {
+	return []video.Video{d.video, d.video}, "", nil
+}
+
+func (d *door) Search(_ context.Context, q api.SearchQuery) (catalog.Found, error) {
+	if q.Cursor == "bad" {
+		return catalog.Found{}, &api.Error{Code: api.CodeInvalid, Message: "not a cursor"}
+	}
+	return catalog.Found{Videos: []video.Video{d.video}, Cut: true, Share: 0.5}, nil
+}
+
+func (d *door) Suggest(_ context.Context, text string) ([]string, []video.Video, error) {
+	return []string{text + "m"}, []video.Video{d.video}, nil
 }
 
 func (d *door) Edit(_ context.Context, _ catalog.Editor, id video.ID, _ api.VideoEdit) (video.Video, error) {
@@ -145,7 +186,7 @@ func newDoor(t testing.TB, change func(*config.Config)) *door {
 		change(&cfg)
 	}
 	d.Server, err = New(Config{Config: cfg, Host: "pod.example", Version: "1", Log: testLog(t)}, Parts{
-		Accounts: d, Catalog: d, Foreign: d, Files: files{film, path},
+		Accounts: d, Catalog: d, Views: d, Foreign: d, Files: files{film, path},
 		Uploads: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { d.tus(w, r) }),
 		Ready:   func(context.Context) error { return nil },
 		Pages: func(methods func(*http.Request) api.Methods) (http.Handler, error) {

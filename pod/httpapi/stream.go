@@ -20,7 +20,10 @@ import (
 )
 
 const (
-	immutable   = "public, max-age=31536000, immutable"
+	immutable = "public, max-age=31536000, immutable"
+	// forMembers is asked for again each time: who was a member may be none any more.
+	forMembers = "private, no-cache"
+
 	webp        = "image/webp"
 	bittorrent  = "application/x-bittorrent"
 	crossOrigin = "Cross-Origin-Resource-Policy"
@@ -74,9 +77,16 @@ func (s *Server) stream(c *fiber.Ctx) error {
 	if name, err := url.PathUnescape(c.Params("file")); err != nil || name != t.Name {
 		return errNoVideo
 	}
+	keep := immutable
+	if s.parts.Viewing.Closed() {
+		if _, err := s.admit(c, h); err != nil {
+			return err
+		}
+		keep = forMembers
+	}
 	tag := `"` + h.String() + `"`
 	c.Set(fiber.HeaderETag, tag)
-	c.Set(fiber.HeaderCacheControl, immutable)
+	c.Set(fiber.HeaderCacheControl, keep)
 	c.Set(fiber.HeaderAcceptRanges, "bytes")
 	c.Set(fiber.HeaderContentType, mimeOf(t.Name))
 	if c.Get(fiber.HeaderIfNoneMatch) == tag {
@@ -112,11 +122,15 @@ func (s *Server) redirect(c *fiber.Ctx, h magnet.InfoHash) error {
 	if v.Origin == s.cfg.Host {
 		return errNoVideo
 	}
+	pass, err := s.admitForeign(c, v)
+	if err != nil {
+		return err
+	}
 	secure, _ := s.parts.Friends.At(s.ctx, v.Origin)
 	for _, r := range v.Renditions {
 		if r.InfoHash == h {
 			c.Set(fiber.HeaderCacheControl, "no-cache")
-			return c.Redirect(api.Base(v.Origin, secure)+api.StreamPath(h, r.FileName), http.StatusTemporaryRedirect)
+			return c.Redirect(api.WithPass(api.Base(v.Origin, secure)+api.StreamPath(h, r.FileName), pass), http.StatusTemporaryRedirect)
 		}
 	}
 	return errNoVideo
@@ -137,7 +151,7 @@ func refuseRange(c *fiber.Ctx, size int64) error {
 	c.Set(fiber.HeaderContentRange, "bytes */"+strconv.FormatInt(size, 10))
 	c.Set(fiber.HeaderCacheControl, "no-store")
 	e := &api.Error{Code: api.CodeInvalid, Message: fmt.Sprintf("The file has %d bytes; this range is not one of it.", size)}
-	return c.Status(http.StatusRequestedRangeNotSatisfiable).JSON(e)
+	return writeJSON(c.Status(http.StatusRequestedRangeNotSatisfiable), e)
 }
 
 func (s *Server) sendPart(c *fiber.Ctx, path string, part span) (err error) {
@@ -177,14 +191,22 @@ func (s *Server) torrent(c *fiber.Ctx) error {
 	if len(v.Renditions) == 0 {
 		return errNoVideo
 	}
+	var pass api.Pass
+	if v.Origin == s.cfg.Host {
+		pass, err = s.admit(c, v.Renditions[0].InfoHash)
+	} else {
+		pass, err = s.admitForeign(c, v)
+	}
+	if err != nil {
+		return err
+	}
 	t, secure, err := s.torrentOf(v)
 	if err != nil {
 		return err
 	}
-	web, socket := api.Base(v.Origin, secure), api.SocketBase(v.Origin, secure)
 	b, err := t.Metainfo(
-		[]string{socket + api.PathTrackerSocket, web + api.PathAnnounce},
-		[]string{web + api.StreamPath(t.InfoHash, t.Name)},
+		api.Trackers(v.Origin, secure, pass),
+		[]string{api.WithPass(api.Base(v.Origin, secure)+api.StreamPath(t.InfoHash, t.Name), pass)},
 	)
 	if err != nil {
 		return err
@@ -206,14 +228,13 @@ func (s *Server) torrentOf(v video.Video) (t *torrent.Torrent, secure bool, err 
 	return t, s.cfg.Secure(), err
 }
 
-func (s *Server) thumbnail(c *fiber.Ctx) error {
+func (s *Server) thumbnail(c *fiber.Ctx) (err error) {
 	hash := c.Params("hash")
 	path := s.parts.Files.ThumbnailPath(hash)
 	if path == "" && len(hash) == 64 && strings.Trim(hash, "0123456789abcdef") == "" {
-		if err := s.parts.Foreign.Picture(s.ctx, hash); err != nil {
+		if path, err = s.parts.Foreign.Picture(s.ctx, hash); err != nil {
 			return errNoPicture
 		}
-		path = s.parts.Files.ThumbnailPath(hash)
 	}
 	if path == "" {
 		return errNoPicture

@@ -22,7 +22,16 @@ func (in *Inbox) events(ctx context.Context, from network.Host, body []byte) (an
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range b.Events {
+	for at := 0; at < len(b.Events); {
+		if videos := putsOf(b.Events[at:]); len(videos) > 0 {
+			if _, err := in.outbox.Take(ctx, from, videos); err != nil {
+				return nil, err
+			}
+			at += len(videos)
+			continue
+		}
+		e := b.Events[at]
+		at++
 		if err := in.apply(ctx, from, e); err != nil {
 			return nil, err
 		}
@@ -36,13 +45,22 @@ func (in *Inbox) events(ctx context.Context, from network.Host, body []byte) (an
 	return nil, nil
 }
 
-// apply does what one event says. It acts on what is the sender's only: a video has the
-// sender as its origin, whatever its id.
+// putsOf gives the videos of the events that come first and put one: they are taken
+// together. A video has the sender as its origin, whatever its id.
+func putsOf(events []federation.Event) (videos []federation.Video) {
+	for _, e := range events {
+		if e.Kind != federation.VideoPut {
+			break
+		}
+		videos = append(videos, *e.Video)
+	}
+	return videos
+}
+
+// apply does what one event says that puts no video. It acts on what is the sender's
+// only.
 func (in *Inbox) apply(ctx context.Context, from network.Host, e federation.Event) error {
 	switch e.Kind {
-	case federation.VideoPut:
-		_, err := in.outbox.Take(ctx, from, *e.Video)
-		return err
 	case federation.VideoRemove:
 		err := in.catalog.Drop(ctx, from, *e.ID)
 		if errors.Is(err, catalog.ErrNotFound) {
@@ -167,4 +185,22 @@ func (in *Inbox) videos(ctx context.Context, _ network.Host, body []byte) (any, 
 		return nil, &api.Error{Code: api.CodeUnavailable, Message: "Try again in a moment."}
 	}
 	return page, nil
+}
+
+// details tells a friend what it has no room for of one of this pod's videos.
+func (in *Inbox) details(ctx context.Context, from network.Host, body []byte) (any, error) {
+	q, err := federation.ParseDetailsRequest(body)
+	if err != nil {
+		return nil, err
+	}
+	return in.cfg.Details(ctx, from, q)
+}
+
+// views takes a friend's word for what its viewers watched of this pod's videos.
+func (in *Inbox) views(ctx context.Context, from network.Host, body []byte) (any, error) {
+	q, err := federation.ParseViewsRequest(body)
+	if err != nil {
+		return nil, err
+	}
+	return in.cfg.Views(ctx, from, q)
 }

@@ -202,6 +202,20 @@ func TestAuthority(t *testing.T) {
 			t.Errorf("who left is answered %d", a.status)
 		}
 	})
+	t.Run("a new key that is not signed with the one on record", func(t *testing.T) {
+		r.t = t
+		reset(t)
+		want := r.listed()
+		batch := federation.Batch{Events: []federation.Event{{Kind: federation.PodKey, Key: &key}}}
+		for _, signer := range []network.Host{stranger, friendly, former} { // the new key is stranger's
+			if a := r.post(federation.PathEvents, seal(t, header(other, federation.PathEvents), keys()[signer], batch)); a.status != http.StatusNotFound {
+				t.Errorf("signed by %s: %d", signer, a.status)
+			}
+		}
+		if got := r.listed(); !maps.Equal(got, want) {
+			t.Errorf("%v, want %v", got, want)
+		}
+	})
 	t.Run("only the new key counts", func(t *testing.T) {
 		r.t = t
 		reset(t)

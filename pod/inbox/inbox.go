@@ -12,6 +12,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,8 +37,8 @@ type Outbox interface {
 	Heard(ctx context.Context, h network.Host)
 	// Compare has a friend's videos compared with what we have.
 	Compare(ctx context.Context, h network.Host)
-	// Take lists a video that a friend told of.
-	Take(ctx context.Context, origin network.Host, v federation.Video) (changed bool, err error)
+	// Take lists videos that a friend told of.
+	Take(ctx context.Context, origin network.Host, told []federation.Video) (changed int, err error)
 	// Gone ends a friendship here.
 	Gone(ctx context.Context, h network.Host, byUs bool) error
 }
@@ -58,17 +59,26 @@ type Store interface {
 // Config is an inbox's own.
 type Config struct {
 	Host     network.Host
-	Key      *rsa.PrivateKey
-	Name     string // of the pod
-	Version  string // of the software
-	Messages int    // a minute of one friend at most; 0 is no limit
-	Log      *slog.Logger
+	Keys     func() federation.Ring
+	Name     string                      // of the pod
+	Version  string                      // of the software
+	Speaks   network.Versions            // of the protocol; federation.Speaks
+	Messages int                         // a minute of one friend at most; 0 is no limit
+	From     func(*fiber.Ctx) netip.Addr // who sent a request; the other end of its connection
+	Friends  int                         // that this pod did not ask for, at most; 0 is no limit
+	// Details are those of a video of this pod for a friend; api.CodeNotFound for
+	// another's.
+	Details func(context.Context, network.Host, federation.DetailsRequest) (federation.Details, error)
+	// Views takes what a friend says was watched of this pod's videos, and tells how often
+	// they were watched everywhere.
+	Views func(context.Context, network.Host, federation.ViewsRequest) (federation.Views, error)
+	Log   *slog.Logger
+	Now   func() time.Time // time.Now
 }
 
 // Inbox is one pod's.
 type Inbox struct {
 	cfg     Config
-	card    []byte
 	friends *friends.List
 	outbox  Outbox
 	catalog Catalog
@@ -79,35 +89,60 @@ type Inbox struct {
 	counts map[federation.Reason]*atomic.Int64
 	taken  atomic.Int64
 
-	mu     sync.Mutex
-	rates  map[network.Host]*rate // guarded by mu
-	hellos map[network.Host]bool  // guarded by mu: are looked at now
+	hellos *hellos
+
+	mu    sync.Mutex
+	rates map[network.Host]*minute // guarded by mu
 }
 
 // New makes an inbox; Mount puts it into a server.
 func New(cfg Config, list *friends.List, o Outbox, c Catalog, s Store) (*Inbox, error) {
-	card, err := json.Marshal(federation.Card{
-		Host: cfg.Host, Name: cfg.Name, Software: "kinopod", Version: cfg.Version, Key: federation.Key{PublicKey: &cfg.Key.PublicKey}, Protocol: federation.Speaks,
-	})
-	if err != nil {
-		return nil, err
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Speaks == (network.Versions{}) {
+		cfg.Speaks = federation.Speaks
+	}
+	if cfg.From == nil {
+		cfg.From = func(c *fiber.Ctx) netip.Addr { return netip.AddrFrom16([16]byte(c.Context().RemoteIP().To16())) }
 	}
 	in := &Inbox{
-		cfg: cfg, card: card, friends: list, outbox: o, catalog: c, store: s,
-		counts: map[federation.Reason]*atomic.Int64{}, rates: map[network.Host]*rate{}, hellos: map[network.Host]bool{},
+		cfg: cfg, friends: list, outbox: o, catalog: c, store: s,
+		counts: map[federation.Reason]*atomic.Int64{}, rates: map[network.Host]*minute{}, hellos: newHellos(),
 	}
 	for _, r := range federation.Reasons {
 		in.counts[r] = &atomic.Int64{}
 	}
 	in.own = own{host: cfg.Host, catalog: c, store: s}
 	in.opener = federation.Opener{
-		Host: cfg.Host, Key: cfg.Key, Versions: federation.Speaks, Now: time.Now, Sender: in.keyOf,
+		Host: cfg.Host, Now: cfg.Now, Sender: in.keyOf,
 		First: func(ctx context.Context, h network.Host, id federation.MessageID, until time.Time) (bool, error) {
 			text, _ := id.MarshalText()
 			return s.FirstMessage(ctx, h, string(text), until)
 		},
 	}
 	return in, nil
+}
+
+// open opens a message with the keys of now.
+func (in *Inbox) open(ctx context.Context, message []byte, path string) (federation.Header, []byte, error) {
+	o := in.opener
+	o.Keys, o.Versions = in.cfg.Keys(), in.cfg.Speaks
+	return o.Open(ctx, message, path)
+}
+
+// card is what this pod says of itself.
+func (in *Inbox) card(c *fiber.Ctx) error {
+	card, err := json.Marshal(federation.Card{
+		Host: in.cfg.Host, Name: in.cfg.Name, Software: "kinopod", Version: in.cfg.Version, Key: in.cfg.Keys().Public(), Protocol: in.cfg.Speaks,
+	})
+	if err != nil {
+		return err
+	}
+	c.Set(fiber.HeaderContentType, "application/json")
+	c.Set(fiber.HeaderAccessControlAllowOrigin, "*")
+	c.Set(fiber.HeaderCacheControl, "no-cache")
+	return c.Send(card)
 }
 
 func (in *Inbox) keyOf(ctx context.Context, h network.Host) (*rsa.PublicKey, error) {
@@ -139,76 +174,14 @@ func (in *Inbox) Stats() Stats {
 
 // Mount adds the inbox's paths to app.
 func (in *Inbox) Mount(app *fiber.App) {
-	app.Get(federation.PathCard, func(c *fiber.Ctx) error {
-		c.Set(fiber.HeaderContentType, "application/json")
-		c.Set(fiber.HeaderAccessControlAllowOrigin, "*")
-		c.Set(fiber.HeaderCacheControl, "no-cache")
-		return c.Send(in.card)
-	})
+	app.Get(federation.PathCard, in.card)
 	app.Post(federation.PathHello, in.hello)
 	for path, handle := range map[string]handler{
-		federation.PathEvents: in.events, federation.PathDigest: in.digest, federation.PathVideos: in.videos,
+		federation.PathEvents: in.events, federation.PathDigest: in.digest, federation.PathVideos: in.videos, federation.PathDetails: in.details, federation.PathViews: in.views,
 	} {
 		app.Post(path, in.sealed(path, handle))
 	}
 	app.Use("/federation", func(*fiber.Ctx) error { return fiber.ErrNotFound })
-}
-
-// helloTime bounds the call back.
-const helloTime = 15 * time.Second
-
-// maxHellos is how many pods are called back at a time.
-const maxHellos = 20
-
-// hello takes a friendship: what a stranger says is believed when the pod that it names
-// says so itself.
-func (in *Inbox) hello(c *fiber.Ctx) error {
-	var h federation.Hello
-	if err := json.Unmarshal(c.BodyRaw(), &h); err != nil {
-		return &api.Error{Code: api.CodeInvalid, Message: "The body is not a hello."}
-	}
-	host, err := network.ParseHost(string(h.Host))
-	if err != nil || host == in.cfg.Host {
-		return &api.Error{Code: api.CodeInvalid, Message: "The hello names no other pod."}
-	}
-	over, ok := in.begin(host)
-	if !ok {
-		return &api.Error{Code: api.CodeRateLimited, Message: "Too many pods say hello. Try again in a moment."}
-	}
-	defer over()
-	ctx, cancel := context.WithTimeout(c.UserContext(), helloTime)
-	defer cancel()
-	f, known, err := in.friends.Get(ctx, host)
-	if err != nil {
-		return err
-	}
-	if known && (f.State == network.Blocked || f.State == network.Left && f.ByUs) {
-		return &api.Error{Code: api.CodeForbidden, Message: "This pod does not want to be a friend."}
-	}
-	card, err := in.outbox.Look(ctx, host, f.Secure)
-	if err != nil {
-		in.cfg.Log.Info("a pod said hello and could not be called back", "friend", host, "err", err)
-		return &api.Error{Code: api.CodeUnavailable, Message: "You could not be called back at your host.", Cause: err}
-	}
-	if err := in.outbox.Meet(ctx, host, card); err != nil {
-		return err
-	}
-	return c.SendStatus(http.StatusNoContent)
-}
-
-// begin has one hello of a host at a time, and few in all.
-func (in *Inbox) begin(h network.Host) (over func(), ok bool) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if in.hellos[h] || len(in.hellos) >= maxHellos {
-		return nil, false
-	}
-	in.hellos[h] = true
-	return func() {
-		in.mu.Lock()
-		defer in.mu.Unlock()
-		delete(in.hellos, h)
-	}, true
 }
 
 // handler answers the body of a message; nil is 204.
@@ -220,7 +193,7 @@ var errNothing = fiber.ErrNotFound
 func (in *Inbox) sealed(path string, handle handler) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		ctx := c.UserContext()
-		h, body, err := in.opener.Open(ctx, c.BodyRaw(), path) // as it came: what is packed is no message
+		h, body, err := in.open(ctx, c.BodyRaw(), path) // as it came: what is packed is no message
 		if err == nil && !in.allow(h.From) {
 			return &api.Error{Code: api.CodeRateLimited, Message: "Too many messages. Try again in a moment."}
 		}
@@ -252,13 +225,17 @@ func (in *Inbox) reply(ctx context.Context, c *fiber.Ctx, asked federation.Heade
 	if err != nil {
 		return err
 	}
+	f, _, err := in.friends.Get(ctx, asked.From)
+	if err != nil {
+		return err
+	}
 	key, err := in.keyOf(ctx, asked.From)
 	if err != nil || key == nil {
 		return errors.Join(err, errNothing)
 	}
 	h := asked
-	h.From, h.To, h.Time = asked.To, asked.From, time.Now().UnixMilli()
-	message, err := federation.Seal(h, in.cfg.Key, key, plain)
+	h.From, h.To, h.Time = asked.To, asked.From, in.cfg.Now().UnixMilli()
+	message, err := federation.Seal(h, in.cfg.Keys().Known(f.OurKey), key, plain)
 	if err != nil {
 		return err
 	}
@@ -266,9 +243,9 @@ func (in *Inbox) reply(ctx context.Context, c *fiber.Ctx, asked federation.Heade
 	return c.Send(message)
 }
 
-// rate counts the messages of a friend in a minute.
-type rate struct {
-	minute int64
+// minute counts the messages of a friend in a minute.
+type minute struct {
+	number int64
 	n      int
 }
 
@@ -280,11 +257,11 @@ func (in *Inbox) allow(h network.Host) bool {
 	defer in.mu.Unlock()
 	r := in.rates[h]
 	if r == nil {
-		r = &rate{}
+		r = &minute{}
 		in.rates[h] = r // friends only: their number is bounded by the operator's patience
 	}
-	if now := time.Now().Unix() / 60; r.minute != now {
-		*r = rate{minute: now}
+	if now := in.cfg.Now().Unix() / 60; r.number != now {
+		*r = minute{number: now}
 	}
 	r.n++
 	return r.n <= in.cfg.Messages

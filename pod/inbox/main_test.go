@@ -22,6 +22,7 @@ import (
 	"github.com/hibiken/asynq"
 	"go.uber.org/goleak"
 
+	"kinopod/build/leak"
 	"kinopod/pod/catalog"
 	"kinopod/pod/federation"
 	"kinopod/pod/friends"
@@ -40,7 +41,7 @@ func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 func runTests(m *testing.M) int {
 	code := m.Run()
 	http.DefaultClient.CloseIdleConnections()
-	if err := goleak.Find( // fasthttp's own end some seconds after a server, or never
+	if err := leak.Find( // fasthttp's own end some seconds after a server, or never
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"), goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
 	); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, "goroutines are left:", err)
@@ -66,6 +67,8 @@ var keys = sync.OnceValue(func() map[network.Host]*rsa.PrivateKey {
 	}
 	return out
 })
+
+func ourKeys() federation.Ring { return federation.Ring{keys()[us]} }
 
 func jwk(h network.Host) string {
 	b, _ := json.Marshal(federation.Key{PublicKey: &keys()[h].PublicKey})
@@ -149,9 +152,12 @@ func (o *fakeOutbox) Meet(_ context.Context, h network.Host, _ friends.Card) err
 }
 func (o *fakeOutbox) Heard(_ context.Context, h network.Host)   { o.note("Heard %s", h) }
 func (o *fakeOutbox) Compare(_ context.Context, h network.Host) { o.note("Compare %s", h) }
-func (o *fakeOutbox) Take(_ context.Context, h network.Host, v federation.Video) (bool, error) {
-	o.note("Take %s of %s", v.ID, h)
-	return true, nil
+
+func (o *fakeOutbox) Take(_ context.Context, h network.Host, told []federation.Video) (int, error) {
+	for _, v := range told {
+		o.note("Take %s of %s", v.ID, h)
+	}
+	return len(told), nil
 }
 
 func (o *fakeOutbox) Gone(_ context.Context, h network.Host, byUs bool) error {
@@ -218,7 +224,7 @@ func fakeWorld(t testing.TB, all []friends.Friend, change ...func(*Config)) (*wo
 // serve opens the door.
 func (w *world) serve(o Outbox, c Catalog, s Store, change ...func(*Config)) {
 	w.t.Helper()
-	cfg := Config{Host: us, Key: keys()[us], Name: "We", Version: "1.2", Log: quiet}
+	cfg := Config{Host: us, Keys: ourKeys, Name: "We", Version: "1.2", Log: quiet}
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -277,7 +283,7 @@ func realWorld(t testing.TB, change ...func(*Config)) *real {
 		t.Fatal(err)
 	}
 	r := &real{world: &world{t: t, list: friends.New(db, us, 0, time.Now)}, db: db, catalog: catalog.New(db, us, 0)}
-	r.outbox = outbox.New(outbox.Config{Host: us, Key: keys()[us], Log: quiet}, outbox.Parts{
+	r.outbox = outbox.New(outbox.Config{Host: us, Keys: ourKeys, Log: quiet}, outbox.Parts{
 		Friends: r.list, Log: db, Catalog: r.catalog, Pictures: noPictures{}, Redis: asynq.RedisClientOpt{Network: "unix", Addr: proc.Addr()},
 	})
 	t.Cleanup(func() {
@@ -296,8 +302,8 @@ func realWorld(t testing.TB, change ...func(*Config)) *real {
 
 type noPictures struct{}
 
-func (noPictures) ThumbnailPath(string) string        { return "there" }
-func (noPictures) KeepThumbnail([]byte, string) error { return nil }
+func (noPictures) FriendThumbnailPath(network.Host, string) string  { return "there" }
+func (noPictures) KeepThumbnail(network.Host, []byte, string) error { return nil }
 
 // answer is what the door said.
 type answer struct {
@@ -363,7 +369,7 @@ func (w *world) send(from network.Host, path string, body, out any) answer {
 	if out == nil || a.status != http.StatusOK {
 		return a
 	}
-	opener := federation.Opener{Host: from, Key: keys()[from], Versions: federation.Speaks, Now: time.Now}
+	opener := federation.Opener{Host: from, Keys: federation.Ring{keys()[from]}, Versions: federation.Speaks, Now: time.Now}
 	b, err := opener.OpenAnswer(a.body, h, &keys()[us].PublicKey)
 	if err != nil {
 		w.t.Fatalf("the answer of %s: %v", path, err)
@@ -387,12 +393,12 @@ func (w *world) refused() map[federation.Reason]int64 {
 
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if holds() {
 			return
 		}
 	}
-	t.Fatalf("not in 20 s: %s", what)
+	t.Fatalf("not in 2 minutes: %s", what)
 }
 
 func without(said []string, prefix string) []string {

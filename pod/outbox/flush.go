@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"syscall"
 	"time"
 
 	"kinopod/pod/catalog"
@@ -26,7 +28,7 @@ const (
 
 // flush sends what a friend does not know yet.
 func (o *Outbox) flush(ctx context.Context, h network.Host) error {
-	woken := o.takeWake(h)
+	woken, reconciled := o.takeWake(h), false
 	for {
 		f, ok, err := o.parts.Friends.Get(ctx, h)
 		if err != nil {
@@ -36,20 +38,40 @@ func (o *Outbox) flush(ctx context.Context, h network.Host) error {
 			// Where its end was cut off, or a message of it was under way, some are left.
 			return o.parts.Catalog.ForgetAll(ctx, h)
 		}
-		if _, speaks := federation.Speaks.Common(f.Protocol, time.Now().Unix()); !speaks {
-			return nil // dormant: what waits for it is sent when it has upgraded
+		if o.dormant(f) {
+			return nil // what waits for it is sent when it has upgraded
 		}
+		knows := o.knowsKey(f)
 		batch, cursor, err := o.batch(ctx, f)
 		if err != nil {
 			return err
 		}
-		if cursor == f.Cursor && !woken && f.Reachable() {
+		if knows && cursor == f.Cursor && !woken && f.Reachable() {
 			return nil // a greeting that failed is tried again as any delivery
 		}
-		woken = false
-		if err := o.deliver(ctx, f, batch); err != nil {
+		if !knows {
+			err = o.tellKey(ctx, f)
+		} else {
+			err = o.deliver(ctx, f, batch)
+		}
+		if errors.Is(err, errUnknown) && !reconciled {
+			over, cause := o.reconcile(ctx, f)
+			if over {
+				return cause
+			}
+			if reconciled = true; cause == nil {
+				woken = true // a greeting is one also the second time
+				continue
+			}
+			err = cause
+		}
+		if err != nil {
 			return o.failed(ctx, f, err)
 		}
+		if !knows {
+			continue
+		}
+		woken = false
 		if err := o.parts.Friends.Delivered(ctx, h, cursor, len(batch.Events) > 0); err != nil {
 			return err
 		}
@@ -114,13 +136,27 @@ func compose(cursor string, changes []catalog.Change, videos []video.Video) (fed
 // errUnknown is a message that was not taken: the friend may have forgotten us.
 var errUnknown = errors.New("it does not take our messages")
 
-// deliver sends a batch.
+// deliver sends a batch. Where the connection broke nobody knows whether the batch was
+// taken, or only its answer was lost: it is sent once more before that is a failure.
 func (o *Outbox) deliver(ctx context.Context, f friends.Friend, b federation.Batch) error {
 	_, err := o.ask(ctx, f, federation.PathEvents, b)
+	if broken(err) {
+		_, err = o.ask(ctx, f, federation.PathEvents, b)
+	}
 	return err
 }
 
-// ask sends a sealed message and opens the answer, nil where there is none.
+// broken says whether a connection ended without an answer.
+func broken(err error) bool {
+	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// ask sends a message, sealed anew, and opens the answer, nil where there is none.
 func (o *Outbox) ask(ctx context.Context, f friends.Friend, path string, body any) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, sendTime)
 	defer cancel()
@@ -132,9 +168,10 @@ func (o *Outbox) ask(ctx context.Context, f friends.Friend, path string, body an
 	if err != nil {
 		return nil, err
 	}
-	version, _ := federation.Speaks.Common(f.Protocol, time.Now().Unix())
-	h := federation.Header{From: o.cfg.Host, To: f.Host, Path: path, Version: version, Time: time.Now().UnixMilli(), ID: federation.NewMessageID()}
-	message, err := federation.Seal(h, o.cfg.Key, key, plain)
+	version, _ := o.cfg.Speaks.Common(f.Protocol, o.cfg.Now().Unix())
+	keys := o.cfg.Keys()
+	h := federation.Header{From: o.cfg.Host, To: f.Host, Path: path, Version: version, Time: o.cfg.Now().UnixMilli(), ID: federation.NewMessageID()}
+	message, err := federation.Seal(h, keys.Known(f.OurKey), key, plain)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +182,8 @@ func (o *Outbox) ask(ctx context.Context, f friends.Friend, path string, body an
 	if err != nil || len(answer) == 0 {
 		return nil, err
 	}
-	return o.opener.OpenAnswer(answer, h, key)
+	opener := federation.Opener{Host: o.cfg.Host, Keys: keys, Versions: network.Versions{Min: version, Max: version}, Now: o.cfg.Now}
+	return opener.OpenAnswer(answer, h, key)
 }
 
 func keyOf(f friends.Friend) (*rsa.PublicKey, error) {
@@ -161,20 +199,9 @@ func (o *Outbox) failed(ctx context.Context, f friends.Friend, cause error) erro
 	if ctx.Err() != nil { // our own end is not the friend's fault
 		return &again{friends.RetryAfter(1), cause}
 	}
-	if errors.Is(cause, errUnknown) {
-		// One that lost its memory takes us for a friend again; one that left says so.
-		refused, err := o.parts.Caller.Hello(ctx, f.Host, f.Secure, o.cfg.Host)
-		if refused {
-			o.cfg.Log.Info("a friend left", "friend", f.Host)
-			return o.Gone(ctx, f.Host, false)
-		}
-		if err != nil {
-			cause = err
-		}
-	}
 	// One that comes early, because this pod started again, does not count: who is down
 	// for a day is no less a friend of a pod that starts often.
-	if due := f.LastFailure.Add(f.NextTry() - time.Second).Sub(o.cfg.Now()); f.Attempts > 0 && due > 0 {
+	if due := f.LastFailure.Add(f.NextTry() - time.Second).Sub(o.cfg.Now()); f.Attempts > 0 && due > 0 && due <= f.NextTry() { // or the clock was ahead
 		return &again{due + time.Second, cause}
 	}
 	now, revoked, err := o.parts.Friends.Failed(ctx, f.Host, brief(cause))

@@ -346,11 +346,11 @@ func TestUnknown(t *testing.T) {
 		w.add(1)
 		p.send = unknown
 		p.hello = func() (bool, error) { p.send = nil; return false, nil } // it knows us from now on
-		if wait := w.waits(them); wait != friends.RetryAfter(1) {
-			t.Errorf("a wait of %v", wait)
-		}
 		w.mustFlush(them)
-		if f := w.friend(them); p.hellos != 1 || f.Score != network.StartScore+network.ScoreStep || f.State != network.Friend {
+		if got := kinds(w.peers.took(p)); len(got) != 1 {
+			t.Errorf("it is told %q", got)
+		}
+		if f := w.friend(them); p.hellos != 1 || f.Attempts != 0 || f.Score != network.StartScore+network.ScoreStep || f.State != network.Friend {
 			t.Errorf("%d hellos, %+v", p.hellos, f)
 		}
 	})

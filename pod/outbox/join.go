@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"sync"
@@ -89,37 +88,43 @@ func (o *Outbox) join(ctx context.Context, h network.Host) error {
 	if err != nil {
 		return &again{joinEvery, err}
 	}
-	refused, err := o.parts.Caller.Hello(ctx, h, f.Secure || card.Secure, o.cfg.Host)
+	f.Key, f.Secure, f.Protocol = card.Key, f.Secure || card.Secure, card.Protocol
+	keys := o.cfg.Keys()
+	refused, err := o.hello(ctx, f)
 	if refused {
 		return &again{10 * joinEvery, err}
+	}
+	if err == nil { // its key may have changed before it took us for a friend
+		card, err = o.Look(ctx, h, f.Secure)
 	}
 	if err != nil {
 		return &again{joinEvery, err}
 	}
+	card.OurKey = keys.Public().ID()
 	return o.Meet(ctx, h, card)
 }
 
 // Look calls a pod and says who it is.
 func (o *Outbox) Look(ctx context.Context, h network.Host, secure bool) (friends.Card, error) {
-	card, by, err := o.parts.Caller.Card(ctx, h, secure)
+	card, err := o.card(ctx, h, secure)
 	if err != nil {
 		return friends.Card{}, err
 	}
-	if _, ok := federation.Speaks.Common(card.Protocol, time.Now().Unix()); !ok {
+	if o.dormant(friends.Friend{Protocol: card.Protocol}) {
 		return friends.Card{}, &api.Error{Code: api.CodeConflict, Message: fmt.Sprintf("%s speaks no version of the protocol that this pod speaks.", h)}
 	}
-	key, err := json.Marshal(card.Key)
-	if err != nil {
-		return friends.Card{}, err
-	}
-	return friends.Card{Name: card.Name, Key: string(key), Secure: by, Protocol: card.Protocol}, nil
+	return card, nil
 }
 
-// Meet makes a friend of a pod that proved who it is, and asks for its videos.
+// Meet makes a friend of a pod that proved who it is, and asks for its videos. It has seen
+// our card.
 func (o *Outbox) Meet(ctx context.Context, h network.Host, card friends.Card) error {
 	cursor, err := o.parts.Log.LastChange(ctx)
 	if err != nil {
 		return err
+	}
+	if card.Told = o.told; card.OurKey == "" {
+		card.OurKey = o.cfg.Keys().Public().ID()
 	}
 	fresh, err := o.parts.Friends.Meet(ctx, h, card, cursor)
 	if err != nil {

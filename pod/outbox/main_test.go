@@ -18,8 +18,8 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
-	"go.uber.org/goleak"
 
+	"kinopod/build/leak"
 	"kinopod/pod/catalog"
 	"kinopod/pod/catalog/catalogtest"
 	"kinopod/pod/federation"
@@ -31,7 +31,7 @@ import (
 	"kinopod/shared/video"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 var quiet = slog.New(slog.DiscardHandler)
 
@@ -49,7 +49,7 @@ func newKey() *rsa.PrivateKey {
 	return k
 }
 
-// clock is the friends' time.
+// clock is everybody's time.
 type clock struct{ ms atomic.Int64 }
 
 func (c *clock) now() time.Time          { return time.UnixMilli(c.ms.Load()).UTC() }
@@ -58,6 +58,7 @@ func (c *clock) advance(d time.Duration) { c.ms.Add(d.Milliseconds()) }
 // peers is a Caller: other pods, as the test wants them.
 type peers struct {
 	Caller
+	now func() time.Time
 	mu  sync.Mutex
 	all map[network.Host]*peer
 }
@@ -74,9 +75,13 @@ type peer struct {
 	look   func() (federation.Card, error)
 	silent bool // it does not say who its friends are
 
+	ours   *rsa.PublicKey   // the key of ours on its record
+	speaks network.Versions // federation.Speaks
+
 	batches []federation.Batch
 	asked   map[string]int // paths
 	hellos  int
+	version int // of the last message
 }
 
 var errDown = errors.New("connection refused")
@@ -91,7 +96,7 @@ func (c *peers) get(h network.Host) (*peer, error) {
 }
 
 func (c *peers) add(h network.Host, videos ...video.Video) *peer {
-	p := &peer{host: h, videos: map[video.ID]video.Video{}, asked: map[string]int{}}
+	p := &peer{host: h, videos: map[video.ID]video.Video{}, asked: map[string]int{}, ours: &ourKey().PublicKey, speaks: federation.Speaks}
 	for _, v := range videos {
 		p.videos[v.ID] = v
 	}
@@ -112,7 +117,7 @@ func (c *peers) Card(_ context.Context, h network.Host, _ bool) (federation.Card
 		card, err := p.look()
 		return card, true, err
 	}
-	return federation.Card{Host: h, Name: "A pod", Key: federation.Key{PublicKey: &key().PublicKey}, Protocol: federation.Speaks}, true, nil
+	return federation.Card{Host: h, Name: "A pod", Key: federation.Key{PublicKey: &key().PublicKey}, Protocol: p.speaks}, true, nil
 }
 
 func (c *peers) Friends(_ context.Context, h network.Host, _ bool) ([]network.Host, error) {
@@ -143,8 +148,8 @@ func (c *peers) Send(ctx context.Context, h network.Host, _ bool, path string, m
 		return nil, false, err
 	}
 	opener := federation.Opener{
-		Host: h, Key: key(), Versions: federation.Speaks, Now: time.Now,
-		Sender: func(context.Context, network.Host) (*rsa.PublicKey, error) { return &ourKey().PublicKey, nil },
+		Host: h, Keys: federation.Ring{key()}, Versions: p.speaks, Now: c.now,
+		Sender: func(context.Context, network.Host) (*rsa.PublicKey, error) { return p.ours, nil },
 		First:  func(context.Context, network.Host, federation.MessageID, time.Time) (bool, error) { return true, nil },
 	}
 	head, body, err := opener.Open(ctx, message, path)
@@ -152,6 +157,7 @@ func (c *peers) Send(ctx context.Context, h network.Host, _ bool, path string, m
 		return nil, true, err
 	}
 	c.mu.Lock()
+	p.version = head.Version
 	send := p.send
 	p.asked[path]++
 	c.mu.Unlock()
@@ -170,7 +176,7 @@ func (c *peers) Send(ctx context.Context, h network.Host, _ bool, path string, m
 		return nil, false, err
 	}
 	head.From, head.To = head.To, head.From
-	sealed, err := federation.Seal(head, key(), &ourKey().PublicKey, plain)
+	sealed, err := federation.Seal(head, key(), p.ours, plain)
 	return sealed, false, err
 }
 
@@ -182,6 +188,11 @@ func (c *peers) answer(p *peer, path string, body []byte) (any, bool, error) {
 	case federation.PathEvents:
 		b, err := federation.ParseBatch(body)
 		p.batches = append(p.batches, b)
+		for _, e := range b.Events {
+			if e.Kind == federation.PodKey {
+				p.ours = e.Key.PublicKey
+			}
+		}
 		return nil, false, err
 	case federation.PathDigest:
 		d := federation.Digest{Count: len(p.videos)}
@@ -228,8 +239,8 @@ func (f *failing) ForgetAll(ctx context.Context, h network.Host) error {
 
 type pictures struct{}
 
-func (pictures) ThumbnailPath(string) string        { return "there" }
-func (pictures) KeepThumbnail([]byte, string) error { return nil }
+func (pictures) FriendThumbnailPath(network.Host, string) string  { return "there" }
+func (pictures) KeepThumbnail(network.Host, []byte, string) error { return nil }
 
 // world is one pod's outbox, whose Redis and catalogue are real.
 type world struct {
@@ -241,6 +252,7 @@ type world struct {
 	list    *friends.List
 	peers   *peers
 	redis   string // its socket
+	keys    federation.Ring
 }
 
 func newWorld(t testing.TB, change ...func(*Config)) *world {
@@ -257,11 +269,13 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, clock: &clock{}, db: db, redis: proc.Addr(), peers: &peers{all: map[network.Host]*peer{}}}
+	w := &world{t: t, clock: &clock{}, db: db, redis: proc.Addr()}
 	w.clock.ms.Store(time.Now().UnixMilli())
+	w.peers = &peers{now: w.clock.now, all: map[network.Host]*peer{}}
 	w.list = friends.New(db, us, 0, w.clock.now)
 	w.catalog = &failing{Catalog: catalog.New(db, us, 0)}
-	cfg := Config{Host: us, Key: ourKey(), Log: quiet, Now: w.clock.now}
+	w.keys = federation.Ring{ourKey()}
+	cfg := Config{Host: us, Keys: func() federation.Ring { return w.keys }, Log: quiet, Now: w.clock.now}
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -338,7 +352,7 @@ func (w *world) waits(h network.Host) time.Duration {
 
 // task is the state of a task, "" for none.
 func (w *world) task(kind string, h network.Host) string {
-	info, err := w.jobs.GetTaskInfo(queue, taskID(kind, h))
+	info, err := w.jobs.GetTaskInfo(queue, task{kind, h}.id())
 	if err != nil {
 		return ""
 	}
@@ -383,12 +397,12 @@ func kinds(batches []federation.Batch) (out []string) {
 
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if holds() {
 			return
 		}
 	}
-	t.Fatalf("not in 20 s: %s", what)
+	t.Fatalf("not in 2 minutes: %s", what)
 }
 
 var errLater = &api.Error{Code: api.CodeUnavailable, Message: "Later."}

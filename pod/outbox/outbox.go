@@ -12,6 +12,9 @@
 // A batch that fails is tried again as friends.RetryAfter says; friends.List counts the
 // attempts and keeps the score. Where a friend is heard of, its task runs at once.
 //
+// A friend that does not take our key as it is told of it, or no version that we speak, is
+// found out about: see know.go.
+//
 // # Asking
 //
 // "repair:HOST" compares the digest of a friend's own videos with what the catalogue
@@ -21,11 +24,8 @@ package outbox
 
 import (
 	"context"
-	"crypto/rsa"
 	"errors"
-	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -34,6 +34,7 @@ import (
 	"kinopod/pod/catalog"
 	"kinopod/pod/federation"
 	"kinopod/pod/friends"
+	"kinopod/shared/api"
 	"kinopod/shared/network"
 	"kinopod/shared/video"
 )
@@ -49,7 +50,7 @@ type Caller interface {
 	// Send posts a message; unknown says that h did not take it, and does not say why.
 	Send(ctx context.Context, h network.Host, secure bool, path string, message []byte) (answer []byte, unknown bool, err error)
 	Thumbnail(ctx context.Context, h network.Host, secure bool, hash string) ([]byte, error)
-	Torrent(ctx context.Context, h network.Host, secure bool, id video.ID) ([]byte, error)
+	Torrent(ctx context.Context, h network.Host, secure bool, id video.ID, pass api.Pass) ([]byte, error)
 }
 
 // Log is what changed of this pod's videos.
@@ -63,27 +64,35 @@ type Log interface {
 
 // Catalog is the index of videos; *catalog.Catalog.
 type Catalog interface {
-	Take(ctx context.Context, v video.Video) (changed bool, err error)
+	Take(ctx context.Context, origin network.Host, videos []video.Video) ([]catalog.Outcome, error)
 	Forget(ctx context.Context, origin network.Host, id video.ID) error
 	ForgetAll(ctx context.Context, origin network.Host) error
 	Marks(ctx context.Context, origin network.Host, each func([]catalog.Mark) error) error
 	Count(ctx context.Context, origin network.Host) (int, error)
 }
 
-// Pictures are thumbnails on disk.
+// Pictures are thumbnails of friends' videos on disk.
 type Pictures interface {
-	ThumbnailPath(hash string) string // "" for none
-	KeepThumbnail(webp []byte, hash string) error
+	FriendThumbnailPath(h network.Host, hash string) string // "" for none
+	KeepThumbnail(h network.Host, webp []byte, hash string) error
 }
 
 // Config is an outbox's own.
 type Config struct {
 	Host   network.Host
-	Key    *rsa.PrivateKey
-	Join   []network.Host // to make friends with at the start
-	Repair time.Duration  // between two comparisons with a friend
-	Log    *slog.Logger
-	Now    func() time.Time // time.Now
+	Keys   func() federation.Ring
+	Name   string           // of the pod
+	Secure bool             // it is reached by https
+	Speaks network.Versions // of the protocol; federation.Speaks
+	Join   []network.Host   // to make friends with at the start
+	Repair time.Duration    // between two comparisons with a friend
+	Views  time.Duration    // between two exchanges of views with a friend
+	Eager  bool             // thumbnails are fetched when videos come, not when somebody looks
+	// MostViews is how many views a day of one friend's videos say where they stand in the
+	// ranking; 0 is any.
+	MostViews int
+	Log       *slog.Logger
+	Now       func() time.Time // time.Now
 }
 
 // Parts are what an outbox works with.
@@ -93,21 +102,31 @@ type Parts struct {
 	Log      Log
 	Catalog  Catalog
 	Pictures Pictures
+	Views    Views // nil for none
 	Redis    asynq.RedisConnOpt
+	// Alone drops tasks that nobody works at. It is nil where other processes have the
+	// same Redis: what one of them was at, asynq finds after two minutes.
+	Alone interface {
+		DropTask(ctx context.Context, queue, id string) error
+	}
 }
 
 // Outbox is one pod's.
 type Outbox struct {
-	cfg    Config
-	parts  Parts
-	opener federation.Opener
-	tasks  *asynq.Client
-	jobs   *asynq.Inspector
+	cfg   Config
+	parts Parts
+	told  string // digest of our card
+	tasks *asynq.Client
+	jobs  *asynq.Inspector
 
 	pictures chan picture
+	repairs  chan struct{} // has a place for each friend that is compared
 
-	mu   sync.Mutex
-	wake map[network.Host]bool // guarded by mu: is to be told that we are here
+	mu      sync.Mutex
+	wake    map[network.Host]bool // guarded by mu: is to be told that we are here
+	at      map[task]time.Time    // guarded by mu: what this process works at, and when it ended what it worked at
+	late    map[task]bool         // guarded by mu: came while its task was worked at; true is at once
+	orphans map[string]bool       // guarded by mu: ids of tasks that nobody seemed to work at
 }
 
 // DefaultRepair is the time between two comparisons with a friend.
@@ -121,77 +140,47 @@ func New(cfg Config, parts Parts) *Outbox {
 	if cfg.Repair == 0 {
 		cfg.Repair = DefaultRepair
 	}
+	if cfg.Views == 0 {
+		cfg.Views = DefaultViews
+	}
+	if cfg.Speaks == (network.Versions{}) {
+		cfg.Speaks = federation.Speaks
+	}
 	return &Outbox{
 		cfg: cfg, parts: parts,
-		opener:   federation.Opener{Host: cfg.Host, Key: cfg.Key, Versions: federation.Speaks, Now: time.Now},
+		told:     digestOf(cfg),
 		tasks:    asynq.NewClient(parts.Redis),
 		jobs:     asynq.NewInspector(parts.Redis),
 		pictures: make(chan picture, picturesWaiting),
+		repairs:  make(chan struct{}, repairsAtOnce),
 		wake:     map[network.Host]bool{},
+		at:       map[task]time.Time{},
+		late:     map[task]bool{},
+		orphans:  map[string]bool{},
 	}
 }
 
 // Close frees what New took.
 func (o *Outbox) Close() error { return errors.Join(o.tasks.Close(), o.jobs.Close()) }
 
-// Tasks are named by what they do and for whom: one of a kind for a friend at a time.
-const (
-	queue      = "federation"
-	taskFlush  = "flush"
-	taskRepair = "repair"
-	taskJoin   = "join"
-)
-
-// Times of the tasks.
-const (
-	taskTime    = 10 * time.Minute
-	sweepEvery  = 5 * time.Second
-	concurrency = 16
-	forEver     = 1 << 30 // retries: friends.List says when it is enough
-)
-
-// again is an attempt that failed and is to be repeated after a while.
-type again struct {
-	after time.Duration
-	cause error
-}
-
-func (a *again) Error() string { return a.cause.Error() }
-func (a *again) Unwrap() error { return a.cause }
-
 // Run makes friends, and works until ctx ends.
 func (o *Outbox) Run(ctx context.Context) error {
-	server := asynq.NewServer(o.parts.Redis, asynq.Config{
-		Concurrency: concurrency, Queues: map[string]int{queue: 1},
-		TaskCheckInterval: 200 * time.Millisecond, DelayedTaskCheckInterval: time.Second, ShutdownTimeout: 5 * time.Second,
-		BaseContext: func() context.Context { return ctx },
-		RetryDelayFunc: func(_ int, err error, _ *asynq.Task) time.Duration {
-			var a *again
-			if errors.As(err, &a) {
-				return a.after
-			}
-			return 5 * time.Second
-		},
-		IsFailure: func(error) bool { return false }, // asynq would count it against the task
-		Logger:    taskLog{o.cfg.Log}, LogLevel: asynq.ErrorLevel,
-	})
-	mux := asynq.NewServeMux()
-	for name, do := range map[string]func(context.Context, network.Host) error{taskFlush: o.flush, taskRepair: o.repair, taskJoin: o.join} {
-		mux.HandleFunc(name, func(ctx context.Context, t *asynq.Task) error {
-			return o.answered(do(ctx, network.Host(t.Payload())))
-		})
-	}
-	if err := server.Start(mux); err != nil {
-		return fmt.Errorf("start tasks: %w", err)
+	server, err := o.startTasks(ctx)
+	if err != nil {
+		return err
 	}
 	defer server.Shutdown()
 	var all sync.WaitGroup
 	defer all.Wait()
+	all.Go(func() { o.catchUp(ctx) })
 	for range pictureWorkers {
 		all.Go(func() { o.fetchPictures(ctx) })
 	}
 	all.Go(func() { o.begin(ctx) })
 	all.Go(func() { o.follow(ctx) })
+	if o.parts.Views != nil {
+		all.Go(func() { o.exchangeViews(ctx) })
+	}
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
@@ -200,18 +189,9 @@ func (o *Outbox) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			o.sweep(ctx)
+			o.dropOrphans(ctx)
 		}
 	}
-}
-
-// answered makes of what is to be repeated what asynq repeats.
-func (o *Outbox) answered(err error) error {
-	var a *again
-	if err == nil || errors.As(err, &a) {
-		return err
-	}
-	o.cfg.Log.Warn("a task for a friend failed; it is tried again", "err", err)
-	return err
 }
 
 // begin says to everybody that we are here, and makes the friends of the configuration.
@@ -233,6 +213,9 @@ func (o *Outbox) begin(ctx context.Context) {
 		case network.Friend:
 			o.Greet(ctx, f.Host)
 			o.enqueue(ctx, taskRepair, f.Host)
+			if f.Told != o.told || o.dormant(f) {
+				o.atOnce(ctx, taskLook, f.Host) // one of both may have upgraded
+			}
 		case network.Asked:
 			o.enqueue(ctx, taskJoin, f.Host)
 		}
@@ -286,42 +269,54 @@ func (o *Outbox) sweep(ctx context.Context) {
 	}
 	for _, f := range known {
 		switch {
-		case f.State == network.Friend && f.Cursor != last:
-			o.enqueue(ctx, taskFlush, f.Host)
+		case f.State == network.Friend:
+			o.sweepFriend(ctx, f, last)
 		case f.State == network.Asked:
 			o.enqueue(ctx, taskJoin, f.Host)
+		case f.State == network.Revoked && f.Wanted && !o.cfg.Now().Before(f.Until):
+			if _, err := o.parts.Friends.Ask(ctx, f.Host, false); err == nil {
+				o.enqueue(ctx, taskJoin, f.Host)
+			}
 		}
 		if f.State == network.Friend {
-			if o.cfg.Now().Sub(f.Repaired) > o.cfg.Repair {
-				o.enqueue(ctx, taskRepair, f.Host)
-			}
-		} else if n, err := o.parts.Catalog.Count(ctx, f.Host); err == nil && n > 0 {
+			continue
+		}
+		if n, err := o.parts.Catalog.Count(ctx, f.Host); err == nil && n > 0 {
 			o.enqueue(ctx, taskFlush, f.Host) // forgets them
 		}
 	}
 }
 
-func taskID(kind string, h network.Host) string { return kind + ":" + string(h) }
-
-// enqueue adds a task unless it is there already.
-func (o *Outbox) enqueue(ctx context.Context, kind string, h network.Host) {
-	_, err := o.tasks.EnqueueContext(ctx, asynq.NewTask(kind, []byte(h)), asynq.TaskID(taskID(kind, h)), asynq.Queue(queue), asynq.MaxRetry(forEver), asynq.Timeout(taskTime))
-	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) && ctx.Err() == nil {
-		o.cfg.Log.Warn("a task for a friend could not be noted; it will be", "task", kind, "friend", h, "err", err)
+// sweepFriend looks for what is to be done for a friend; last is the end of the log.
+func (o *Outbox) sweepFriend(ctx context.Context, f friends.Friend, last string) {
+	if o.toKnow(f) {
+		o.enqueue(ctx, taskLook, f.Host)
+	}
+	if o.dormant(f) {
+		return
+	}
+	if f.Cursor != last || !o.knowsKey(f) {
+		o.enqueue(ctx, taskFlush, f.Host)
+	}
+	if o.cfg.Now().Sub(f.Repaired) > o.cfg.Repair {
+		o.enqueue(ctx, taskRepair, f.Host)
 	}
 }
 
-// atOnce has a task run now, also where it waits for another attempt.
-func (o *Outbox) atOnce(ctx context.Context, kind string, h network.Host) {
-	if err := o.jobs.RunTask(queue, taskID(kind, h)); err != nil {
-		o.enqueue(ctx, kind, h)
-	}
-}
-
-// Heard is called where a friend was heard of: what waits for it is sent now.
+// Heard is called where a friend was heard of: what waits for it is sent now. A new one
+// that was called back may not have known us yet when we asked for its videos.
 func (o *Outbox) Heard(ctx context.Context, h network.Host) {
 	f, ok, err := o.parts.Friends.Get(ctx, h)
-	if err != nil || !ok || f.Reachable() {
+	if err != nil || !ok || f.State != network.Friend {
+		return
+	}
+	if o.dormant(f) || f.Told != o.told && !f.Reachable() {
+		o.atOnce(ctx, taskLook, h) // what it said was understood: it has upgraded
+	}
+	if f.Reachable() {
+		if f.Repaired.IsZero() {
+			o.atOnce(ctx, taskRepair, h)
+		}
 		return
 	}
 	if err := o.parts.Friends.Heard(ctx, h); err == nil {
@@ -348,13 +343,3 @@ func (o *Outbox) takeWake(h network.Host) bool {
 	delete(o.wake, h)
 	return woken
 }
-
-// taskLog is asynq's.
-type taskLog struct{ log *slog.Logger }
-
-func (l taskLog) Debug(...any)      {}
-func (l taskLog) Info(...any)       {}
-func (l taskLog) Warn(args ...any)  { l.log.Warn("tasks of federation", "what", words(args)) }
-func (l taskLog) Error(args ...any) { l.log.Warn("tasks of federation", "what", words(args)) }
-func (l taskLog) Fatal(args ...any) { l.log.Error("tasks of federation", "what", words(args)) }
-func words(args []any) string       { return strings.TrimSpace(fmt.Sprintln(args...)) }

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"time"
 
+	"kinopod/shared/api"
 	"kinopod/shared/network"
 	"kinopod/shared/video"
 )
 
-// Thumbnails of friends are fetched when their videos come, by a few at a time. What
-// does not fit in the line of those that wait is fetched when somebody looks.
+// Thumbnails of friends are fetched when their videos come (Config.Eager), by a few at a
+// time. What does not fit in the line of those that wait, and else all, is fetched when
+// somebody looks.
 const (
 	pictureWorkers  = 2
 	picturesWaiting = 1000
@@ -23,7 +25,7 @@ type picture struct {
 }
 
 func (o *Outbox) wantPicture(h network.Host, hash string) {
-	if hash == "" || o.parts.Pictures.ThumbnailPath(hash) != "" {
+	if !o.cfg.Eager || hash == "" || o.parts.Pictures.FriendThumbnailPath(h, hash) != "" {
 		return
 	}
 	select {
@@ -47,7 +49,7 @@ func (o *Outbox) fetchPictures(ctx context.Context) {
 
 // Picture fetches a thumbnail of a friend's video, where it is not here.
 func (o *Outbox) Picture(ctx context.Context, h network.Host, hash string) error {
-	if o.parts.Pictures.ThumbnailPath(hash) != "" {
+	if o.parts.Pictures.FriendThumbnailPath(h, hash) != "" {
 		return nil
 	}
 	f, ok, err := o.parts.Friends.Get(ctx, h)
@@ -63,11 +65,11 @@ func (o *Outbox) Picture(ctx context.Context, h network.Host, hash string) error
 	if err != nil {
 		return err
 	}
-	return o.parts.Pictures.KeepThumbnail(webp, hash)
+	return o.parts.Pictures.KeepThumbnail(h, webp, hash)
 }
 
-// Torrent fetches the .torrent of a friend's video.
-func (o *Outbox) Torrent(ctx context.Context, h network.Host, id video.ID) ([]byte, error) {
+// Torrent fetches the .torrent of a friend's video; pass may be none.
+func (o *Outbox) Torrent(ctx context.Context, h network.Host, id video.ID, pass api.Pass) ([]byte, error) {
 	f, ok, err := o.parts.Friends.Get(ctx, h)
 	if err != nil {
 		return nil, err
@@ -75,7 +77,7 @@ func (o *Outbox) Torrent(ctx context.Context, h network.Host, id video.ID) ([]by
 	if !ok || f.State != network.Friend {
 		return nil, errNoFriend
 	}
-	return o.parts.Caller.Torrent(ctx, h, f.Secure, id)
+	return o.parts.Caller.Torrent(ctx, h, f.Secure, id, pass)
 }
 
 var errNoFriend = errors.New("no friend")

@@ -14,14 +14,29 @@ import (
 	"kinopod/shared/video"
 )
 
+// errTurn is for a friend whose turn it is later.
+var errTurn = errors.New("others are compared now")
+
+const repairTurn = 2 * time.Second // until it is tried again
+
+// repairsAtOnce leaves most workers to deliveries: friends that answer slowly hold theirs
+// for long.
+const repairsAtOnce = 4
+
 // repair makes what we have of a friend's videos what the friend has. Errors do not
 // count against it: deliveries do.
 func (o *Outbox) repair(ctx context.Context, h network.Host) error {
+	select {
+	case o.repairs <- struct{}{}:
+		defer func() { <-o.repairs }()
+	default:
+		return &again{repairTurn, errTurn}
+	}
 	f, ok, err := o.parts.Friends.Get(ctx, h)
 	if err != nil || !ok || f.State != network.Friend {
 		return err
 	}
-	if _, speaks := federation.Speaks.Common(f.Protocol, time.Now().Unix()); !speaks {
+	if o.dormant(f) {
 		return nil
 	}
 	started := time.Now()
@@ -114,7 +129,7 @@ func (o *Outbox) fetch(ctx context.Context, f friends.Friend, first, last int, h
 		if more = page.More; more {
 			until = page.Videos[n-1].ID
 		}
-		n, err = o.takePage(ctx, f.Host, page)
+		n, err = o.Take(ctx, f.Host, page.Videos)
 		if taken += n; err != nil {
 			return taken, gone, err
 		}
@@ -136,38 +151,30 @@ func lastOf(bucket int) (id video.ID) {
 	return id
 }
 
-func (o *Outbox) takePage(ctx context.Context, origin network.Host, page federation.Page) (taken int, err error) {
-	for _, v := range page.Videos {
-		changed, err := o.Take(ctx, origin, v)
+// Take lists videos that origin told of, and says how many changed something. What no
+// catalogue can have is passed over.
+func (o *Outbox) Take(ctx context.Context, origin network.Host, told []federation.Video) (changed int, err error) {
+	videos := make([]video.Video, 0, len(told))
+	for _, wire := range told {
+		v, err := wire.From(origin)
+		if errors.Is(err, video.ErrInvalid) {
+			o.cfg.Log.Warn("a friend told of a video that is none", "friend", origin, "err", err)
+			continue
+		}
 		if err != nil {
-			return taken, err
+			return 0, err
 		}
-		if changed {
-			taken++
-		}
+		videos = append(videos, v)
 	}
-	return taken, nil
-}
-
-// Take lists a video that origin told of. What no catalogue can have is passed over.
-func (o *Outbox) Take(ctx context.Context, origin network.Host, wire federation.Video) (changed bool, err error) {
-	v, err := wire.From(origin)
-	if errors.Is(err, video.ErrInvalid) {
-		o.cfg.Log.Warn("a friend told of a video that is none", "friend", origin, "err", err)
-		return false, nil
-	}
+	outcomes, err := o.parts.Catalog.Take(ctx, origin, videos)
 	if err != nil {
-		return false, err
+		return 0, fmt.Errorf("take videos of %s: %w", origin, err)
 	}
-	changed, err = o.parts.Catalog.Take(ctx, v)
-	switch {
-	case errors.Is(err, catalog.ErrForeign), errors.Is(err, catalog.ErrWithdrawn), errors.Is(err, catalog.ErrFull):
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("take video of %s: %w", origin, err)
-	}
-	if changed {
-		o.wantPicture(origin, v.Thumbnail)
+	for i, outcome := range outcomes {
+		if outcome == catalog.Taken {
+			changed++
+			o.wantPicture(origin, videos[i].Thumbnail)
+		}
 	}
 	return changed, nil
 }

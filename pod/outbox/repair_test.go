@@ -294,6 +294,26 @@ func TestRepairFails(t *testing.T) {
 	}
 }
 
+// TestRepairsAreFew: friends that are compared leave workers to deliveries.
+func TestRepairsAreFew(t *testing.T) {
+	w := newWorld(t)
+	p := w.befriend(them, films(them, 3)...)
+	for range repairsAtOnce {
+		w.repairs <- struct{}{}
+	}
+	var later *again
+	if err := w.repair(t.Context(), them); !errors.As(err, &later) || later.after != repairTurn {
+		t.Errorf("%v", err)
+	}
+	<-w.repairs
+	if err := w.repair(t.Context(), them); err != nil || !maps.Equal(w.have(them), p.has()) {
+		t.Errorf("then: %v", err)
+	}
+	if len(w.repairs) != repairsAtOnce-1 {
+		t.Errorf("%d places are taken", len(w.repairs))
+	}
+}
+
 func TestLastOf(t *testing.T) {
 	for _, bucket := range []int{0, 1, 254, 255} {
 		id := lastOf(bucket)

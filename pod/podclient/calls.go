@@ -115,9 +115,9 @@ func (c *Client) Send(ctx context.Context, at Target, path string, message []byt
 	return a.body, nil
 }
 
-// Torrent gets the .torrent of a video, unchecked.
-func (c *Client) Torrent(ctx context.Context, at Target, id video.ID) ([]byte, error) {
-	a, err := c.do(ctx, at, request{method: http.MethodGet, path: api.TorrentPath(id), most: torrent.MaxMetainfo})
+// Torrent gets the .torrent of a video, unchecked; pass may be none.
+func (c *Client) Torrent(ctx context.Context, at Target, id video.ID, pass api.Pass) ([]byte, error) {
+	a, err := c.do(ctx, at, request{method: http.MethodGet, path: api.TorrentPath(id), query: pass.Query(), most: torrent.MaxMetainfo})
 	return a.body, err
 }
 
@@ -128,7 +128,7 @@ func (c *Client) Thumbnail(ctx context.Context, at Target, hash string) ([]byte,
 		return nil, fmt.Errorf("get thumbnail: %q is no hash", hash)
 	}
 	path := api.ThumbnailPath(hash)
-	a, err := c.do(ctx, at, request{method: http.MethodGet, path: path, most: api.MaxThumbnail})
+	a, err := c.do(ctx, at, request{method: http.MethodGet, path: path, most: api.MaxPicture})
 	if err != nil {
 		return nil, err
 	}

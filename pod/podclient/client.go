@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -41,9 +42,15 @@ const (
 
 // Config says how pods are called.
 type Config struct {
-	AllowHTTP bool   // http and private addresses are allowed: a local network or a test
-	Software  string // User-Agent, "Kinopod/1.2"
-	Log       *slog.Logger
+	AllowHTTP bool           // http and private addresses are allowed: a local network or a test
+	Software  string         // User-Agent, "Kinopod/1.2"
+	Roots     *x509.CertPool // who vouches for pods; nil is the system's
+	// Secured is told when a call was answered by https that was free to go by http. It may
+	// be nil.
+	Secured func(context.Context, network.Host)
+	Log     *slog.Logger
+	// Link, where not nil, is what each connection goes through: a switch for tests.
+	Link func(to string, c net.Conn) (net.Conn, error)
 }
 
 // Target is a pod to call.
@@ -57,6 +64,7 @@ type Target struct {
 type Client struct {
 	allowHTTP bool
 	software  string
+	secured   func(context.Context, network.Host)
 	log       *slog.Logger
 	dialer    *net.Dialer
 	transport *http.Transport
@@ -78,7 +86,7 @@ type learnt struct {
 // New makes a client.
 func New(c Config) *Client {
 	out := &Client{
-		allowHTTP: c.AllowHTTP, software: c.Software, log: c.Log, limit: callTime, now: time.Now, allowed: public,
+		allowHTTP: c.AllowHTTP, software: c.Software, secured: c.Secured, log: c.Log, limit: callTime, now: time.Now, allowed: public,
 		learnt: map[network.Host]learnt{},
 	}
 	if c.AllowHTTP {
@@ -87,8 +95,8 @@ func New(c Config) *Client {
 	out.dialer = &net.Dialer{Timeout: dialTime, ControlContext: out.control}
 	out.transport = &http.Transport{
 		Proxy:                  nil, // one from the environment would dial for us, unguarded
-		DialContext:            out.dialer.DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		DialContext:            out.dial(c.Link),
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.Roots},
 		TLSHandshakeTimeout:    tlsTime,
 		DisableCompression:     true, // an answer is as large as it looks
 		MaxConnsPerHost:        maxConns,
@@ -102,12 +110,27 @@ func New(c Config) *Client {
 	return out
 }
 
+// dial connects as the dialer does, through link where there is one.
+func (c *Client) dial(link func(string, net.Conn) (net.Conn, error)) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	if link == nil {
+		return c.dialer.DialContext
+	}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := c.dialer.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return link(addr, conn)
+	}
+}
+
 // Close closes the connections that rest. No call may be under way.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
 // request is what is asked of a pod.
 type request struct {
 	method, path string
+	query        string
 	contentType  string // "" without a body
 	body         []byte
 	most         int64 // bytes that the answer may have; 0 reads none of it
@@ -131,10 +154,15 @@ func (c *Client) do(ctx context.Context, at Target, r request) (answer, error) {
 	var failed []error
 	for _, secure := range c.schemes(at) {
 		a, final, err := c.exchange(ctx, at.Host, secure, r)
+		if a.secure && !at.Secure && c.secured != nil {
+			c.secured(ctx, at.Host)
+		}
 		if err == nil {
 			return a, nil
 		}
-		failed = append(failed, err)
+		if failed = append(failed, err); final {
+			failed = failed[len(failed)-1:] // what the pod answered, not what stood in its place
+		}
 		if final || ctx.Err() != nil {
 			break
 		}
@@ -146,7 +174,7 @@ func (c *Client) do(ctx context.Context, at Target, r request) (answer, error) {
 func (c *Client) exchange(ctx context.Context, h network.Host, secure bool, r request) (a answer, final bool, err error) {
 	var connected atomic.Bool // with TLS, where it is https
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
-	to := url.URL{Scheme: scheme(secure), Host: string(h), Path: r.path}
+	to := url.URL{Scheme: scheme(secure), Host: string(h), Path: r.path, RawQuery: r.query}
 	req, err := http.NewRequestWithContext(ctx, r.method, to.String(), bytes.NewReader(r.body))
 	if err != nil {
 		return answer{}, true, fmt.Errorf("make request: %w", err)
@@ -165,14 +193,15 @@ func (c *Client) exchange(ctx context.Context, h network.Host, secure bool, r re
 	}
 	defer res.Body.Close()
 	a = answer{status: res.StatusCode, secure: res.Request.URL.Scheme == "https"}
-	// To http, a port of TLS says 400, if anything.
-	final = a.secure || a.status != http.StatusBadRequest
+	// To http, a port of TLS says 400, if anything, and one that was of a pod before leads
+	// elsewhere, where nothing is posted to.
+	final = a.secure || a.status != http.StatusBadRequest && (a.status < 300 || a.status > 399)
 	if final {
 		c.learn(h, a.secure)
 	}
 	if a.status < 200 || a.status > 299 {
 		b, _ := read(res, maxErrorBody)
-		return answer{}, final, statusError(a.status, b)
+		return a, final, statusError(a.status, b)
 	}
 	if r.most > 0 {
 		if a.body, err = read(res, r.most); err != nil {

@@ -8,8 +8,10 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,7 +97,7 @@ var calls = map[string]struct {
 		_, err := c.Send(ctx, at, federation.PathVideos, []byte("sealed"))
 		return err
 	}},
-	"thumbnail": {api.MaxThumbnail, func(ctx context.Context, c *Client, at Target) error {
+	"thumbnail": {api.MaxPicture, func(ctx context.Context, c *Client, at Target) error {
 		_, err := c.Thumbnail(ctx, at, strings.Repeat("0", 64))
 		return err
 	}},
@@ -338,6 +340,34 @@ func TestSchemes(t *testing.T) {
 		asked := secure.conns.Load()
 		if _, byHTTPS, err := client(t, true).Card(t.Context(), at); err != nil || !byHTTPS || secure.conns.Load() != asked+1 {
 			t.Errorf("with TLS, known: %v, %v", byHTTPS, err)
+		}
+	})
+	t.Run("where http leads elsewhere https is asked, and noted", func(t *testing.T) {
+		var moved atomic.Bool
+		plain := plainServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if moved.Load() {
+				http.Redirect(w, r, "https://pod.example.com"+r.URL.Path, http.StatusPermanentRedirect)
+			}
+		})
+		secure := secureServer(t, say(http.StatusNotFound, nil))
+		c := client(t, true)
+		var noted []network.Host
+		c.secured = func(_ context.Context, h network.Host) { noted = append(noted, h) }
+		ports := map[string]string{"443": closedPort(t), "80": plain.port}
+		atPorts(c, ports)
+		at := Target{Host: "pod.example.com"}
+		if err := c.Hello(t.Context(), at, "us.example"); err != nil || len(noted) != 0 {
+			t.Fatalf("%v, %q", err, noted)
+		}
+		moved.Store(true)
+		ports["443"] = secure.port
+		var e *StatusError
+		if err := c.Hello(t.Context(), at, "us.example"); !errors.As(err, &e) || e.Status != http.StatusNotFound || !slices.Equal(noted, []network.Host{at.Host}) {
+			t.Errorf("%v, %q", err, noted)
+		}
+		at.Secure = true
+		if _ = c.Hello(t.Context(), at, "us.example"); len(noted) != 1 {
+			t.Errorf("noted again: %q", noted)
 		}
 	})
 	t.Run("the answer of http counts where https is not there", func(t *testing.T) {

@@ -18,8 +18,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"go.uber.org/goleak"
-
+	"kinopod/build/leak"
 	"kinopod/pod/federation"
 	"kinopod/shared/network"
 )
@@ -29,7 +28,7 @@ func TestMain(m *testing.M) {
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY"} {
 		_ = os.Setenv(name, "http://127.0.0.1:1")
 	}
-	goleak.VerifyTestMain(m)
+	os.Exit(leak.Run(m))
 }
 
 // key is made once: that takes a while.

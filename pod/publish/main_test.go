@@ -22,8 +22,8 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
-	"go.uber.org/goleak"
 
+	"kinopod/build/leak"
 	"kinopod/pod/accounts"
 	"kinopod/pod/filestore"
 	"kinopod/shared/api"
@@ -59,7 +59,7 @@ func runTests(m *testing.M) int {
 	code := m.Run()
 	http.DefaultClient.CloseIdleConnections()
 	time.Sleep(graceTime + 500*time.Millisecond) // tusd's own goroutines stay that long after a request
-	if err := goleak.Find(); err != nil && code == 0 {
+	if err := leak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, "goroutines are left:", err)
 		return 1
 	}
@@ -73,7 +73,7 @@ func redisOpt() asynq.RedisClientOpt {
 		if err := redis.Start(); err != nil {
 			panic(fmt.Sprint("redis-server (install it: apt-get install redis-server): ", err))
 		}
-		for range 200 {
+		for range 4000 {
 			if c, err := net.Dial("unix", socket); err == nil {
 				c.Close()
 				break
@@ -169,7 +169,7 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 // start begins a pod on what is on disk, without Run.
 func (w *world) start() {
 	w.t.Helper()
-	store, err := filestore.Open(w.dir)
+	store, err := filestore.Open(w.dir, filestore.Limits{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -368,10 +368,10 @@ func (w *world) clean(user string) {
 // eventually waits for something to hold.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if holds() {
 			return
 		}
 	}
-	t.Fatalf("not in 20 s: %s", what)
+	t.Fatalf("not in 2 minutes: %s", what)
 }

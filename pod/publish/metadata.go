@@ -107,7 +107,7 @@ func (d *details) set(in api.VideoEdit) error {
 		}
 	}
 	if in.Description != nil {
-		if out.Description, err = video.CleanDescription(*in.Description); err != nil {
+		if out.Description, err = video.CleanText(*in.Description); err != nil {
 			return notClean("The description cannot be used", err)
 		}
 	}

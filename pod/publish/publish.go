@@ -41,6 +41,7 @@ type Files interface {
 	VideoPath(h magnet.InfoHash) string
 	Remove(h magnet.InfoHash) error
 
+	CheckThumbnail(webp []byte) error
 	PutThumbnail(webp []byte, of video.ID) (hash string, err error)
 	RemoveThumbnail(hash string) error
 	// OldThumbnails gives the pictures that were put before a time, some at a time.
@@ -130,6 +131,7 @@ type Publisher struct {
 	log     *slog.Logger
 	handler http.Handler
 	turns   turns
+	shrinks chan struct{} // a picture that is made smaller holds it
 	settled time.Duration // how long a video is watched after it was listed
 
 	auditSoon atomic.Bool // something is on the catalogue's lists of what is to be deleted
@@ -143,7 +145,7 @@ type Publisher struct {
 // Handler may serve before. Close ends what New began.
 func New(cfg Config, files Files, cat Catalog, quota Quota, redis asynq.RedisConnOpt) (*Publisher, error) {
 	p := &Publisher{
-		cfg: cfg.withDefaults(), files: files, catalog: cat, quota: quota, redis: redis, log: cfg.Log, settled: settled,
+		cfg: cfg.withDefaults(), files: files, catalog: cat, quota: quota, redis: redis, log: cfg.Log, settled: settled, shrinks: make(chan struct{}, 1),
 		uploads: map[video.ID]*upload{}, refused: map[video.ID]refusal{},
 	}
 	var err error
@@ -257,7 +259,14 @@ func (p *Publisher) SetThumbnail(ctx context.Context, who accounts.Actor, id vid
 	if u != nil && !u.mayTouch(who) {
 		return errNoUpload()
 	}
+	if err := p.files.CheckThumbnail(webp); err != nil {
+		return err
+	}
 	if u != nil {
+		var err error
+		if webp, err = p.smaller(ctx, webp); err != nil {
+			return err
+		}
 		if done, err := u.setThumbnail(webp); done || err != nil {
 			return err
 		}
@@ -273,6 +282,9 @@ func (p *Publisher) SetThumbnail(ctx context.Context, who accounts.Actor, id vid
 	}
 	if v.Origin != p.cfg.Host || v.Uploader != who.Username && !who.MayModerate() {
 		return &api.Error{Code: api.CodeForbidden, Message: "Only its uploader and moderators may change a video."}
+	}
+	if webp, err = p.smaller(ctx, webp); err != nil {
+		return err
 	}
 	return p.replaceThumbnail(ctx, v, webp)
 }

@@ -234,9 +234,11 @@ func (u tusUpload) GetInfo(context.Context) (handler.FileInfo, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	meta := handler.MetaData{}
+	var said video.Video
+	said.SetText(u.details.Description) // a header has no room for all of it
 	for key, value := range map[string]string{
 		api.MetaFileName: u.FileName, api.MetaFileType: u.FileType, api.MetaName: u.details.Name,
-		api.MetaDescription: u.details.Description, api.MetaTags: strings.Join(u.details.Tags, ","),
+		api.MetaDescription: said.Description, api.MetaTags: strings.Join(u.details.Tags, ","),
 	} {
 		if value != "" {
 			meta[key] = value

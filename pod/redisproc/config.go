@@ -10,7 +10,8 @@ package redisproc
 // each second in its place.
 //
 // The limits of hashes and sets keep the catalogue compact (facts.md, "Redis,
-// index, jobs"): records of up to 4 KB, 64 a hash, stay in one listpack.
+// index, jobs"): records of up to 4 KB, 64 a hash, stay in one listpack. How long each kind of
+// command takes is not counted: that cost each command of a script something, and nobody reads it.
 const config = `
 port 0
 unixsocket ` + socketName + `
@@ -29,4 +30,6 @@ maxmemory-policy noeviction
 hash-max-listpack-entries 512
 hash-max-listpack-value 4096
 set-max-intset-entries 65536
+
+latency-tracking no
 `

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"kinopod/build/leak"
 )
 
 // helperDir makes the test program a pod that starts a server there, prints its
@@ -33,12 +33,12 @@ func TestMain(m *testing.M) {
 		fmt.Println(p.PID())
 		_ = p.Run(context.Background())
 	}
-	goleak.VerifyTestMain(m)
+	os.Exit(leak.Run(m))
 }
 
 func start(t *testing.T, dir string) *Process {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	p, err := Start(ctx, dir, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
@@ -56,7 +56,7 @@ type client struct {
 
 func dial(t *testing.T, addr string) *client {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if !ping(addr) {
 			continue
 		}
@@ -121,7 +121,7 @@ func TestSettings(t *testing.T) {
 	c := dial(t, start(t, t.TempDir()).Addr())
 	for name, want := range map[string]string{
 		"appendonly": "yes", "appendfsync": "no", "save": "", "maxmemory-policy": "noeviction", "port": "0",
-		"hash-max-listpack-value": "4096", "set-max-intset-entries": "65536",
+		"hash-max-listpack-value": "4096", "set-max-intset-entries": "65536", "latency-tracking": "no",
 	} {
 		if head, err := c.do("CONFIG GET %s", name); err != nil || head != "*2" {
 			t.Fatalf("CONFIG GET %s: %q, %v", name, head, err)
@@ -196,7 +196,7 @@ func TestRestartedAgainAndAgain(t *testing.T) {
 	for range 3 {
 		pid := p.PID()
 		_ = syscall.Kill(pid, syscall.SIGKILL)
-		for end := time.Now().Add(5 * time.Second); p.PID() == pid && time.Now().Before(end); {
+		for end := time.Now().Add(time.Minute); p.PID() == pid && time.Now().Before(end); {
 			time.Sleep(time.Millisecond)
 		}
 		dial(t, p.Addr()).must(t, "v", "GET k")
@@ -233,7 +233,7 @@ func TestPodKilled(t *testing.T) {
 		}
 		_ = pod.Process.Kill()
 		_ = pod.Wait()
-		for end := time.Now().Add(5 * time.Second); !gone(pid); time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(time.Minute); !gone(pid); time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("server %d outlives its pod", pid)
 			}
@@ -328,7 +328,7 @@ func TestSyncFollowsTheFile(t *testing.T) {
 		t.Errorf("synced %d bytes, then %d", before, after)
 	}
 	c.must(t, "+Background append only file rewriting started", "BGREWRITEAOF")
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end) && sizes() > 0; {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end) && sizes() > 0; {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if n := len(synced); n > 1 {

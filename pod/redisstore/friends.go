@@ -13,18 +13,28 @@ import (
 	"kinopod/shared/network"
 )
 
-// Friends implements friends.Store.
+// Friends implements friends.Store. It is asked once a second: what is written as it was
+// before is not read again, which for a thousand friends is most of the work.
 func (db *DB) Friends(ctx context.Context) ([]friends.Friend, error) {
 	records, err := db.redis.HVals(ctx, keyFriends()).Result()
 	if err != nil {
 		return nil, told("list friends", err)
 	}
-	out := make([]friends.Friend, len(records))
-	for i, r := range records {
-		if err := json.Unmarshal([]byte(r), &out[i]); err != nil {
-			return nil, fmt.Errorf("friend: %w: %w", errRecord, err)
-		}
+	var known map[string]friends.Friend
+	if before := db.friends.Load(); before != nil {
+		known = *before
 	}
+	out, next := make([]friends.Friend, len(records)), make(map[string]friends.Friend, len(records))
+	for i, r := range records {
+		var there bool
+		if out[i], there = known[r]; !there {
+			if err := json.Unmarshal([]byte(r), &out[i]); err != nil {
+				return nil, fmt.Errorf("friend: %w: %w", errRecord, err)
+			}
+		}
+		next[r] = out[i]
+	}
+	db.friends.Store(&next)
 	return out, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -131,7 +132,7 @@ func TestScoreInARace(t *testing.T) {
 	if _, err := l.Meet(t.Context(), friendly, friends.Card{Key: "key"}, "1-1"); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // a few seconds, on a busy machine
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // a few seconds, on a busy machine more
 	defer cancel()
 	var all sync.WaitGroup
 	for i := range 1000 {
@@ -312,34 +313,39 @@ func TestAwaitChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A change of a friend's video is none, one of ours is.
-	done := make(chan error, 1)
-	go func() { done <- db.AwaitChange(t.Context(), last) }()
-	time.Sleep(50 * time.Millisecond)
-	if _, err := db.Add(t.Context(), catalogtest.NewVideo(1)); err != nil {
-		t.Fatal(err)
+	// A change of a friend's video is none, one of ours is: it is noticed when it happens,
+	// and not when the time is over. The best of some tries says so on a busy machine too.
+	best, first := changeWait, last
+	for i := 0; i < 5 && best > changeWait/2; i++ {
+		done := make(chan error, 1)
+		go func() { done <- db.AwaitChange(t.Context(), last) }()
+		time.Sleep(50 * time.Millisecond)
+		if _, err := db.Add(t.Context(), catalogtest.NewVideo(1+i)); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		best = min(best, time.Since(began))
+		if last, err = db.LastChange(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
-	began := time.Now()
-	if err := <-done; err != nil {
+	if best > changeWait/2 {
+		t.Errorf("it is noticed after %v", best)
+	}
+	if err := db.AwaitChange(t.Context(), first); err != nil { // it happened before
 		t.Error(err)
-	}
-	if took := time.Since(began); took > changeWait-200*time.Millisecond {
-		t.Errorf("it is noticed after %v", took)
-	}
-	if err := db.AwaitChange(t.Context(), last); err != nil { // it happened before
-		t.Error(err)
-	}
-	if last, err = db.LastChange(t.Context()); err != nil {
-		t.Fatal(err)
 	}
 	if err := db.AwaitChange(t.Context(), last); err != nil { // nothing happens
 		t.Error(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	began = time.Now()
-	if err := db.AwaitChange(ctx, last); err == nil || time.Since(began) > time.Second {
-		t.Errorf("after the end of ctx: %v after %v", err, time.Since(began))
+	// The end of ctx is the end of it, and not when the time is over.
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	if err := db.AwaitChange(ctx, last); !errors.Is(err, context.Canceled) {
+		t.Errorf("after the end of ctx: %v", err)
 	}
 }
 
@@ -368,7 +374,7 @@ func TestFirstMessage(t *testing.T) {
 	if !first(friendly, "c", soon) {
 		t.Error("not new")
 	}
-	for end := time.Now().Add(5 * time.Second); db.redis.Exists(ctx, keySeen(friendly, "c")).Val() == 1; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); db.redis.Exists(ctx, keySeen(friendly, "c")).Val() == 1; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("it is known for ever")
 		}
@@ -479,5 +485,32 @@ func TestFriendsOutage(t *testing.T) {
 	s.start(t)
 	if err := db.waitReady(ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCrowded: one friend that gives all of its videos the same picture makes nothing
+// slow: so many are found by it, and the others are not taken.
+func TestCrowded(t *testing.T) {
+	db := open(t, startServer(t).socket())
+	var videos []video.Video
+	for i := range 2 * mostLocals {
+		v := catalogtest.NewVideo(i)
+		v.ID, v.Origin = video.NewID("other.example"), "other.example"
+		v.Thumbnail = strings.Repeat("ab", 32)
+		videos = append(videos, v)
+	}
+	outcomes, err := db.Take(t.Context(), videos...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, got := range outcomes {
+		if want := map[bool]catalog.Outcome{true: catalog.Taken, false: catalog.Full}[i < mostLocals]; got != want {
+			t.Fatalf("video %d: %v, want %v", i, got, want)
+		}
+	}
+	changed := videos[0]
+	changed.Name, changed.Revision = "It has its place already", changed.Revision+1
+	if outcomes, err := db.Take(t.Context(), changed); err != nil || outcomes[0] != catalog.Taken {
+		t.Errorf("a change of one of them: %v, %v", outcomes, err)
 	}
 }

@@ -3,7 +3,8 @@ package redisstore
 import (
 	"context"
 	"errors"
-	"strconv"
+	"math"
+	"slices"
 	"time"
 
 	"kinopod/pod/catalog"
@@ -31,20 +32,69 @@ func foreign(refs []ref) []ref {
 }
 
 // Take implements catalog.Store.
-func (db *DB) Take(ctx context.Context, v video.Video) (changed bool, err error) {
-	record, err := encodeVideo(&v)
+func (db *DB) Take(ctx context.Context, videos ...video.Video) ([]catalog.Outcome, error) {
+	before, err := db.LastSeq(ctx)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	local := uint32(noVideo)
+	all := make([]catalog.Outcome, 0, len(videos))
+	for len(all) < len(videos) {
+		n, rest := 1, videos[len(all):]
+		for n < min(len(rest), putAtOnce) && rest[n].Origin == rest[0].Origin {
+			n++
+		}
+		outcomes, err := db.takeSome(ctx, rest[:n], videos[:len(all)], before)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, outcomes...)
+	}
+	return all, nil
+}
+
+// takeSome takes what is new of one origin together, and the others one by one. earlier are
+// those that the same call took before them, the first one when before was the last local id.
+func (db *DB) takeSome(ctx context.Context, videos, earlier []video.Video, before uint32) ([]catalog.Outcome, error) {
+	some := make([]stored, len(videos))
+	for i := range videos {
+		record, err := encodeVideo(&videos[i])
+		if err != nil {
+			return nil, err
+		}
+		some[i] = stored{Video: videos[i], record: string(record)}
+	}
+	locals, err := db.putNew(ctx, some)
+	if err != nil {
+		return nil, err
+	}
+	outcomes := make([]catalog.Outcome, len(videos))
+	for i, local := range locals {
+		if outcomes[i] = catalog.Taken; local != noVideo {
+			continue
+		}
+		last, same := before, func(o video.Video) bool { return o.ID == videos[i].ID }
+		if slices.ContainsFunc(videos[:i], same) || slices.ContainsFunc(earlier, same) {
+			last = math.MaxUint32 // what is there is of the one before
+		}
+		if outcomes[i], err = db.takeOne(ctx, some[i], last); err != nil {
+			return nil, err
+		}
+	}
+	return outcomes, nil
+}
+
+// takeOne takes a video of which more may be known. It may have been put there already,
+// by a script whose answer was lost: then its local id is greater than before.
+func (db *DB) takeOne(ctx context.Context, v stored, before uint32) (outcome catalog.Outcome, err error) {
 	err = db.transact(ctx, "take friend's video", func(t *tx) error {
-		refs := foreign(refsOf(&v))
+		refs := foreign(refsOf(&v.Video))
 		if err := db.read(ctx, refs); err != nil {
 			return err
 		}
 		there, err := db.holder(ctx, refs[0], noVideo)
 		if err == nil {
-			changed, err = db.replace(ctx, t, there, stored{v, there.local, string(record)}, refs, changed)
+			ours := outcome == catalog.Taken || there.local > before
+			outcome, err = db.replace(ctx, t, there, stored{v.Video, there.local, v.record}, refs, ours)
 			return err
 		}
 		if !errors.Is(err, catalog.ErrNotFound) {
@@ -55,43 +105,55 @@ func (db *DB) Take(ctx context.Context, v video.Video) (changed bool, err error)
 			return err
 		}
 		if gone != "" {
-			return catalog.ErrWithdrawn
+			outcome = catalog.Withdrawn
+			return nil
 		}
 		t.expect("", "ZSCORE", keyGone(), v.ID[:])
-		if local == noVideo {
+		if v.local == noVideo {
 			n, err := db.redis.Incr(ctx, keyVideoNext()).Result()
 			if err != nil {
 				return told("draw local id", err)
 			}
-			local = uint32(n)
+			v.local = uint32(n)
 		}
-		changed = true
-		put(t, stored{v, local, string(record)}, refs)
+		if crowded(refs, nil) {
+			outcome = catalog.Full
+			return nil
+		}
+		outcome = catalog.Taken
+		put(t, v, refs)
 		return nil
 	})
-	return changed && err == nil, err
+	return outcome, err
 }
 
 // replace writes a friend's video in the place of an earlier version of it. tried says
 // that this call may have done it already, by a commit whose answer was lost.
-func (db *DB) replace(ctx context.Context, t *tx, old, v stored, refs []ref, tried bool) (changed bool, err error) {
+func (db *DB) replace(ctx context.Context, t *tx, old, v stored, refs []ref, tried bool) (catalog.Outcome, error) {
 	if old.Origin != v.Origin {
-		return false, catalog.ErrForeign
+		return catalog.Foreign, nil
 	}
 	if v.Revision <= old.Revision {
-		return tried && old.record == v.record, nil
+		if tried && old.record == v.record {
+			return catalog.Taken, nil
+		}
+		return catalog.Known, nil
+	}
+	before := foreign(refsOf(&old.Video))
+	if err := db.read(ctx, before); err != nil {
+		return catalog.Known, err
+	}
+	if crowded(refs, before) {
+		return catalog.Full, nil
 	}
 	key, field := keyVideos(old.local)
 	t.expect(old.record, "HGET", key, field)
 	t.do("HSET", key, field, v.record)
-	before := foreign(refsOf(&old.Video))
-	if err := db.read(ctx, before); err != nil {
-		return false, err
-	}
+	t.changed(old.local)
 	for _, r := range before {
 		if !in(refs, r) {
 			if err := db.unlink(ctx, t, r, old.local); err != nil {
-				return false, err
+				return catalog.Known, err
 			}
 		}
 	}
@@ -103,11 +165,7 @@ func (db *DB) replace(ctx context.Context, t *tx, old, v stored, refs []ref, tri
 	if !old.Created.Equal(v.Created) {
 		t.do("ZADD", keyNewest(), millis(v.Created), member(v.local))
 	}
-	if !old.Created.Equal(v.Created) || old.Uploader != v.Uploader {
-		t.do("ZREM", keyUploader(old.Origin, old.Uploader), member(v.local))
-		t.do("ZADD", keyUploader(v.Origin, v.Uploader), millis(v.Created), member(v.local))
-	}
-	return true, nil
+	return catalog.Taken, nil
 }
 
 // in says whether a ref of the same thing is among refs.
@@ -147,28 +205,46 @@ func (db *DB) Drop(ctx context.Context, origin network.Host, id video.ID, final 
 
 // DropSome implements catalog.Store.
 func (db *DB) DropSome(ctx context.Context, origin network.Host, most int) (dropped int, err error) {
-	locals, err := db.redis.SRandMemberN(ctx, keyOrigin(origin), int64(most)).Result()
+	members, err := db.redis.SRandMemberN(ctx, keyOrigin(origin), int64(min(most, dropAtOnce))).Result()
 	if err != nil {
 		return 0, told("list friend's videos", err)
 	}
-	for _, text := range locals {
-		local, err := strconv.ParseUint(text, 10, 32)
-		if err != nil {
-			return dropped, err
-		}
-		err = db.transact(ctx, "drop friend's video", func(t *tx) error {
-			found, err := db.fetch(ctx, []uint32{uint32(local)})
-			if err != nil || len(found) == 0 {
-				return err
+	if len(members) == 0 {
+		return 0, db.dropViews(ctx, origin)
+	}
+	some, err := db.fetch(ctx, localsOf(members))
+	if err != nil {
+		return 0, err
+	}
+	done, err := db.dropAlone(ctx, origin, some)
+	if err != nil {
+		return 0, err
+	}
+	for i, v := range some {
+		if !done[i] {
+			err = db.transact(ctx, "drop friend's video", func(t *tx) error {
+				found, err := db.fetch(ctx, []uint32{v.local})
+				if err != nil || len(found) == 0 {
+					return err
+				}
+				return db.takeOut(ctx, t, found[0], foreign(refsOf(&found[0].Video)))
+			})
+			if err != nil {
+				return dropped, err
 			}
-			return db.takeOut(ctx, t, found[0], foreign(refsOf(&found[0].Video)))
-		})
-		if err != nil {
-			return dropped, err
 		}
 		dropped++
 	}
 	return dropped, nil
+}
+
+// localsOf reads members of keyOrigin.
+func localsOf(members []string) []uint32 {
+	locals := make([]uint32, 0, len(members))
+	for _, m := range members {
+		locals = append(locals, parseLocals(m)...)
+	}
+	return locals
 }
 
 // marksAtOnce is how many records are read at a time.
@@ -199,11 +275,7 @@ func (db *DB) Marks(ctx context.Context, origin network.Host, each func([]catalo
 }
 
 func (db *DB) marksOf(ctx context.Context, members []string) ([]catalog.Mark, error) {
-	locals := make([]uint32, 0, len(members))
-	for _, m := range members {
-		locals = append(locals, parseLocals(m)...)
-	}
-	found, err := db.fetch(ctx, locals)
+	found, err := db.fetch(ctx, localsOf(members))
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,7 +21,7 @@ import (
 )
 
 // forgetful stands between the store and Redis. When told to, it loses the answer to
-// the next script: Redis has done it, and the connection breaks. Or it lets something
+// the next script, or note of a message: Redis has done it, and the connection breaks. Or it lets something
 // else happen just before the next script.
 type forgetful struct {
 	where  string
@@ -79,7 +80,7 @@ func (f *forgetful) serve(c net.Conn, redis string) {
 		if err != nil {
 			break
 		}
-		if bytes.Contains(b[:n], []byte("evalsha")) {
+		if bytes.Contains(b[:n], []byte("evalsha")) || bytes.Contains(b[:n], []byte("fed:seen:")) {
 			if happen := f.before.Swap(nil); happen != nil {
 				(*happen)()
 			}
@@ -135,6 +136,13 @@ func TestAnswerIsLost(t *testing.T) {
 		}
 		return err
 	}
+	first := func(want bool) error {
+		fresh, err := db.FirstMessage(ctx, friendly, "a", time.Now().Add(time.Hour))
+		if fresh != want {
+			t.Errorf("a message is new: %v, want %v", fresh, want)
+		}
+		return err
+	}
 	for _, step := range []struct {
 		name string
 		call func() error
@@ -158,18 +166,18 @@ func TestAnswerIsLost(t *testing.T) {
 			return err
 		}},
 		{"Take", func() error {
-			changed, err := db.Take(ctx, theirs)
-			if !changed {
-				t.Error("Take says that it was there before")
+			got, err := db.Take(ctx, theirs)
+			if !slices.Equal(got, []catalog.Outcome{catalog.Taken}) {
+				t.Errorf("Take says %v", got)
 			}
 			return err
 		}},
 		{"Take a change", func() error {
 			theirs.Revision++
 			theirs.Name, theirs.Thumbnail = "New", ""
-			changed, err := db.Take(ctx, theirs)
-			if !changed {
-				t.Error("Take says that it was so before")
+			got, err := db.Take(ctx, theirs)
+			if !slices.Equal(got, []catalog.Outcome{catalog.Taken}) {
+				t.Errorf("Take of a change says %v", got)
 			}
 			return err
 		}},
@@ -181,6 +189,8 @@ func TestAnswerIsLost(t *testing.T) {
 		{"Reserve", func() error { return db.Reserve(ctx, "anna", r, 10) }},
 		{"ChangeFriend", func() error { return deliver(100) }},
 		{"ChangeFriend again", func() error { return deliver(110) }},
+		{"FirstMessage", func() error { return first(true) }},
+		{"FirstMessage again", func() error { return first(false) }},
 		{"ChangeFriend to nothing", func() error {
 			_, err := db.ChangeFriend(ctx, friendly, func(f *friends.Friend) error {
 				if f.State == "" {

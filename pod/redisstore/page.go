@@ -5,6 +5,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"kinopod/pod/catalog"
@@ -16,9 +19,9 @@ import (
 // (ARGV[1] ms, ARGV[2] local id), from the top where they are empty. It looks at
 // ARGV[4] members at most and takes those in the set KEYS[2], if given, up to
 // ARGV[3]. It answers the place of the last it looked at, whether more follow, and
-// what it took. A place whose video is gone is found by halving: Redis orders by
+// what it took with the records of that. A place whose video is gone is found by halving: Redis orders by
 // score and then by member, as the pairs compared here.
-const pageScript = `
+var pageScript = recordsLua + `
 local key, filter = KEYS[1], KEYS[2]
 local limit, most = tonumber(ARGV[3]), tonumber(ARGV[4])
 local size = redis.call('ZCARD', key)
@@ -35,7 +38,7 @@ if ARGV[1] ~= '' then
   at = low
 end
 local seen = redis.call('ZREVRANGE', key, at, at + most - 1, 'WITHSCORES')
-if #seen == 0 or (filter and redis.call('EXISTS', filter) == 0) then return {'', 0, 0, {}} end
+if #seen == 0 or (filter and redis.call('EXISTS', filter) == 0) then return {'', 0, 0, {}, {}} end
 local numbers = {}
 for i = 1, #seen, 2 do numbers[#numbers + 1] = struct.unpack('>I4', seen[i]) end
 local fits = filter and redis.call('SMISMEMBER', filter, unpack(numbers))
@@ -44,7 +47,7 @@ repeat
   last = last + 1
   if not fits or fits[last] == 1 then taken[#taken + 1] = numbers[last] end
 until last == #numbers or #taken == limit
-return {seen[2 * last], numbers[last], at + last < size and 1 or 0, taken}`
+return {seen[2 * last], numbers[last], at + last < size and 1 or 0, taken, records(taken)}`
 
 const (
 	// scanMost is how many members one call of the script looks at where it filters:
@@ -54,32 +57,43 @@ const (
 	scanSteps = 8
 )
 
-// Page implements catalog.Store.
+// Page implements catalog.Store. The list of an uploader is gone through as that of the origin
+// is: what asks for one asks the search index, but for a time.
 func (db *DB) Page(ctx context.Context, l catalog.Listing) ([]video.Video, *catalog.Position, error) {
 	keys, step, steps := []string{keyNewest()}, l.Limit, 1
-	switch {
-	case l.Uploader != "":
-		keys = []string{keyUploader(l.Origin, l.Uploader)}
-	case l.Origin != "":
+	if l.Origin != "" {
 		keys, step, steps = append(keys, keyOrigin(l.Origin)), 2*l.Limit, scanSteps
 	}
-	var locals []uint32
+	var videos []video.Video
 	at, more := l.After, true
-	for ; steps > 0 && more && len(locals) < l.Limit; steps-- {
-		taken, last, err := db.walk(ctx, keys, at, l.Limit-len(locals), step)
+	for ; steps > 0 && more && len(videos) < l.Limit; steps-- {
+		left := l.Limit - len(videos)
+		take := left
+		if l.Uploader != "" {
+			take = recordsAtOnce
+		}
+		w, err := db.walk(ctx, keys, at, take, step)
 		if err != nil {
 			return nil, nil, err
 		}
-		locals, at, more = append(locals, taken...), last.at, last.more
+		some, err := appendStored(nil, w.taken, w.records)
+		if err != nil {
+			return nil, nil, err
+		}
+		if l.Uploader != "" {
+			some = slices.DeleteFunc(some, func(v stored) bool { return !strings.EqualFold(v.Uploader, l.Uploader) })
+		}
+		at, more = w.at, w.more
+		if len(some) > left {
+			some = some[:left]
+			last := &some[left-1]
+			at, more = &catalog.Position{Created: last.Created, Seq: last.local}, true
+		}
+		videos = slices.Grow(videos, len(some))
+		for i := range some {
+			videos = append(videos, some[i].Video)
+		}
 		step = min(4*step, scanMost)
-	}
-	found, err := db.fetch(ctx, locals)
-	if err != nil {
-		return nil, nil, err
-	}
-	videos := make([]video.Video, len(found))
-	for i := range found {
-		videos[i] = found[i].Video
 	}
 	if !more {
 		at = nil
@@ -87,53 +101,55 @@ func (db *DB) Page(ctx context.Context, l catalog.Listing) ([]video.Video, *cata
 	return videos, at, nil
 }
 
-// place is where a walk ended.
-type place struct {
-	at   *catalog.Position
-	more bool
+// walked is what one call of the script saw, and where it ended.
+type walked struct {
+	at      *catalog.Position
+	more    bool
+	taken   []uint32
+	records []string // see recordsLua
 }
 
-func (db *DB) walk(ctx context.Context, keys []string, after *catalog.Position, limit, step int) ([]uint32, place, error) {
-	score, number := "", ""
+func (db *DB) walk(ctx context.Context, keys []string, after *catalog.Position, limit, step int) (walked, error) {
+	date, number := "", ""
 	if after != nil {
-		score, number = millis(after.Created), fmt.Sprint(after.Seq)
+		date, number = millis(after.Created), strconv.FormatUint(uint64(after.Seq), 10)
 	}
-	answer, err := db.page.Run(ctx, db.redis, keys, score, number, limit, step).Slice()
+	answer, err := db.page.Run(ctx, db.redis, keys, date, number, limit, step).Slice()
 	if err != nil {
-		return nil, place{}, told("list videos", err)
+		return walked{}, told("list videos", err)
 	}
 	return parseWalk(answer)
 }
 
-func parseWalk(answer []any) ([]uint32, place, error) {
-	bad := fmt.Errorf("list videos: strange answer %v", answer)
-	if len(answer) != 4 {
-		return nil, place{}, bad
+func parseWalk(answer []any) (w walked, err error) {
+	if len(answer) != 5 {
+		return w, fmt.Errorf("list videos: %d answers", len(answer))
 	}
-	score, ok1 := answer[0].(string)
+	date, ok1 := answer[0].(string)
 	number, ok2 := answer[1].(int64)
 	more, ok3 := answer[2].(int64)
 	taken, ok4 := answer[3].([]any)
-	if !ok1 || !ok2 || !ok3 || !ok4 {
-		return nil, place{}, bad
+	records, ok5 := answer[4].([]any)
+	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 {
+		return w, fmt.Errorf("list videos: strange answer %.200q", fmt.Sprint(answer))
 	}
-	if score == "" { // nothing there
-		return nil, place{}, nil
+	if date == "" { // nothing there
+		return w, nil
 	}
-	var ms float64
-	if _, err := fmt.Sscan(score, &ms); err != nil {
-		return nil, place{}, bad
+	ms, err := strconv.ParseFloat(date, 64)
+	if err != nil {
+		return w, fmt.Errorf("list videos: strange date %q", date)
 	}
-	locals := make([]uint32, len(taken))
-	for i, t := range taken {
-		n, ok := t.(int64)
-		if !ok {
-			return nil, place{}, bad
-		}
-		locals[i] = uint32(n)
+	w.taken, w.records = make([]uint32, len(taken)), make([]string, len(records))
+	for i := range taken {
+		n, _ := taken[i].(int64)
+		w.taken[i] = uint32(n)
 	}
-	at := &catalog.Position{Created: time.UnixMilli(int64(ms)).UTC(), Seq: uint32(number)}
-	return locals, place{at, more == 1}, nil
+	for i := range records {
+		w.records[i], _ = records[i].(string)
+	}
+	w.at, w.more = &catalog.Position{Created: time.UnixMilli(int64(ms)).UTC(), Seq: uint32(number)}, more == 1
+	return w, nil
 }
 
 // Withdrawn implements catalog.Store.

@@ -53,6 +53,13 @@ func (b booking) expect(t *tx, name string, id video.ID) {
 // Reserve implements accounts.Store.
 func (db *DB) Reserve(ctx context.Context, name string, r accounts.Reservation, limit int64) error {
 	return db.transact(ctx, "reserve", func(t *tx) error {
+		_, user, err := db.user(ctx, name)
+		if err != nil {
+			return err
+		}
+		if user == "" {
+			return accounts.ErrNotFound
+		}
 		b, err := db.booking(ctx, name, r.ID)
 		if err != nil || b.record == string(encodeReservation(&r)) {
 			return err
@@ -61,6 +68,7 @@ func (db *DB) Reserve(ctx context.Context, name string, r accounts.Reservation, 
 		if limit > 0 && total > limit && r.Bytes > b.had {
 			return accounts.ErrQuota
 		}
+		t.expect("1", "HEXISTS", keyUsers(), accounts.Fold(name))
 		b.expect(t, name, r.ID)
 		t.do("HSET", keyQuota(name), r.ID[:], encodeReservation(&r), fieldQuotaSum, total)
 		return nil

@@ -19,7 +19,7 @@ import (
 // times are milliseconds since 1970. testdata has a golden file for each version.
 
 const (
-	videoVersion       = 2
+	videoVersion       = 3
 	userVersion        = 1
 	sessionVersion     = 1
 	reservationVersion = 1
@@ -33,6 +33,9 @@ const (
 	mimeOther = iota // its text follows
 	mimeMP4
 	mimeWebM
+	// namedSo is added where the file is named as the video is: no name follows. That is
+	// a tenth of many records. Since version 3.
+	namedSo = 0x80
 )
 
 func encodeVideo(v *video.Video) ([]byte, error) {
@@ -61,15 +64,21 @@ func encodeVideo(v *video.Video) ([]byte, error) {
 		b = binary.AppendVarint(b, r.Size)
 		b = binary.AppendVarint(b, int64(r.Width))
 		b = binary.AppendVarint(b, int64(r.Height))
+		named := byte(0)
+		if r.FileName == video.FileName(v.Name, r.MIME) {
+			named = namedSo
+		}
 		switch r.MIME {
 		case video.MP4:
-			b = append(b, mimeMP4)
+			b = append(b, mimeMP4|named)
 		case video.WebM:
-			b = append(b, mimeWebM)
+			b = append(b, mimeWebM|named)
 		default:
-			b = appendText(append(b, mimeOther), r.MIME)
+			b = appendText(append(b, mimeOther|named), r.MIME)
 		}
-		b = appendText(b, r.FileName)
+		if named == 0 {
+			b = appendText(b, r.FileName)
+		}
 	}
 	return b, nil
 }
@@ -104,7 +113,12 @@ func decodeVideo(b string) (video.Video, error) {
 		f.Size = r.varint()
 		f.Width = int(r.varint())
 		f.Height = int(r.varint())
-		switch r.byte() {
+		kind := r.byte()
+		named := version > 2 && kind&namedSo != 0
+		if named {
+			kind &^= namedSo
+		}
+		switch kind {
 		case mimeMP4:
 			f.MIME = video.MP4
 		case mimeWebM:
@@ -114,7 +128,11 @@ func decodeVideo(b string) (video.Video, error) {
 		default:
 			r.fail()
 		}
-		f.FileName = r.text()
+		if named {
+			f.FileName = video.FileName(v.Name, f.MIME)
+		} else {
+			f.FileName = r.text()
+		}
 		v.Renditions = append(v.Renditions, f)
 	}
 	return v, r.end("video")

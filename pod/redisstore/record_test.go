@@ -26,6 +26,7 @@ func goldenVideo() video.Video {
 			{InfoHash: magnet.InfoHash{0xaa, 19: 0xbb}, Size: 1 << 33, Width: 1920, Height: 1080, MIME: video.MP4, FileName: "Film.mp4"},
 			{InfoHash: magnet.InfoHash{0xcc}, Size: 1, MIME: video.WebM, FileName: "Film.webm"},
 			{InfoHash: magnet.InfoHash{0xdd}, Size: 2, MIME: "video/x-other", FileName: "Film.x"},
+			{InfoHash: magnet.InfoHash{0xee}, Size: 3, MIME: video.MP4, FileName: "Der größte Film.mp4"},
 		},
 	}
 }
@@ -33,6 +34,7 @@ func goldenVideo() video.Video {
 var (
 	goldenUser        = accounts.User{Name: "Anna.B", Role: api.RoleModerator, Password: "$argon2id$v=19$m=8,t=1,p=1$AAAA$BBBB", Created: at}
 	goldenSession     = accounts.Session{ID: accounts.TokenHash{7}, User: "Anna.B", Client: "Firefox on Linux", Created: at, LastSeen: at.Add(time.Hour), Expires: at.Add(30 * 24 * time.Hour)}
+	goldenProfile     = video.Profile{Name: "Anna B.", About: "Zwei\nZeilen."}
 	goldenReservation = accounts.Reservation{ID: video.ID{7}, Bytes: 1 << 40, At: at}
 )
 
@@ -40,7 +42,9 @@ var (
 // changes: pods have such records.
 func TestGolden(t *testing.T) {
 	v := goldenVideo()
-	first := v // version 1 had no revision
+	second := v // as it was written then
+	second.Renditions = v.Renditions[:3]
+	first := second // version 1 had no revision
 	first.Revision = first.Created.UnixMilli()
 	record, err := encodeVideo(&v)
 	if err != nil {
@@ -52,9 +56,11 @@ func TestGolden(t *testing.T) {
 		decode func(string) (any, error)
 	}{
 		"video-1":       {first, nil, func(s string) (any, error) { return decodeVideo(s) }},
-		"video-2":       {v, record, func(s string) (any, error) { return decodeVideo(s) }},
+		"video-2":       {second, nil, func(s string) (any, error) { return decodeVideo(s) }},
+		"video-3":       {v, record, func(s string) (any, error) { return decodeVideo(s) }},
 		"user-1":        {goldenUser, encodeUser(&goldenUser), func(s string) (any, error) { return decodeUser(s) }},
 		"session-1":     {goldenSession, encodeSession(&goldenSession), func(s string) (any, error) { return decodeSession(accounts.TokenHash{7}, s) }},
+		"profile-1":     {goldenProfile, encodeProfile(&goldenProfile), func(s string) (any, error) { return decodeProfile(s) }},
 		"reservation-1": {goldenReservation, encodeReservation(&goldenReservation), func(s string) (any, error) { return decodeReservation(video.ID{7}, s) }},
 	} {
 		text, err := os.ReadFile(filepath.Join("testdata", name+".hex"))
@@ -108,7 +114,7 @@ func FuzzRecords(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, b := range [][]byte{record, encodeUser(&goldenUser), encodeSession(&goldenSession), encodeReservation(&goldenReservation), {1}, {1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}} {
+	for _, b := range [][]byte{record, encodeUser(&goldenUser), encodeSession(&goldenSession), encodeProfile(&goldenProfile), encodeReservation(&goldenReservation), {1}, {1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}} {
 		f.Add(string(b))
 	}
 	// A duration beyond what fits.
@@ -120,6 +126,7 @@ func FuzzRecords(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		fuzzRecord(t, s, decodeVideo, encodeVideo)
 		fuzzRecord(t, s, decodeUser, func(u *accounts.User) ([]byte, error) { return encodeUser(u), nil })
+		fuzzRecord(t, s, decodeProfile, func(p *video.Profile) ([]byte, error) { return encodeProfile(p), nil })
 		fuzzRecord(t, s, func(s string) (accounts.Session, error) { return decodeSession(accounts.TokenHash{}, s) },
 			func(v *accounts.Session) ([]byte, error) { return encodeSession(v), nil })
 		fuzzRecord(t, s, func(s string) (accounts.Reservation, error) { return decodeReservation(video.ID{}, s) },

@@ -1,8 +1,10 @@
-// Package redisstore keeps what a pod knows in Redis: it implements the Store
-// interfaces of accounts and catalog.
+// Package redisstore keeps what a pod knows in Redis: the stores of accounts, catalog,
+// friends and views, the log that friends are told from, and the events that the search
+// index follows.
 //
-// Every write is one transaction (see transact): Redis never holds half of it, and
-// repeating it after a lost answer changes nothing more.
+// Every write is one transaction (see transact) or one script (bulk.go, viewscripts.go):
+// Redis never holds half of it. Repeating it after a lost answer changes nothing more,
+// but for a single view, which may count twice.
 package redisstore
 
 import (
@@ -11,7 +13,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,15 +24,18 @@ import (
 
 	"kinopod/pod/accounts"
 	"kinopod/pod/catalog"
+	"kinopod/pod/friends"
 	"kinopod/shared/api"
 )
 
 // DB is a pod's Redis.
 type DB struct {
-	redis        *redis.Client
-	log          *slog.Logger
-	commit, page *redis.Script
-	down         atomic.Bool // the last command had no answer
+	redis                            *redis.Client
+	log                              *slog.Logger
+	commit, page, records, put, drop *redis.Script
+	down                             atomic.Bool                               // the last command had no answer
+	friends                          atomic.Pointer[map[string]friends.Friend] // by their records, as they were read last
+	reading                          sync.WaitGroup                            // of await
 }
 
 var (
@@ -56,14 +63,22 @@ func Open(ctx context.Context, where string, log *slog.Logger) (*DB, error) {
 	redis.SetLogger(quiet{})
 	db := &DB{
 		redis: redis.NewClient(opt), log: log,
-		commit: redis.NewScript(commitScript), page: redis.NewScript(pageScript),
+		commit: redis.NewScript(commitScript), page: redis.NewScript(pageScript), records: redis.NewScript(recordsLua + `return records(ARGV)`),
+		put: redis.NewScript(putScript), drop: redis.NewScript(dropScript),
 	}
 	db.redis.AddHook(&watch{db})
 	if err := db.waitReady(ctx); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("redis at %s: %w", opt.Addr, err)
 	}
-	db.warn(ctx)
+	if err := db.look(ctx); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("redis at %s: %w", opt.Addr, err)
+	}
+	if err := db.joinStretches(ctx); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("redis at %s: %w", opt.Addr, err)
+	}
 	return db, nil
 }
 
@@ -108,18 +123,69 @@ func (db *DB) waitReady(ctx context.Context) error {
 	}
 }
 
-// warn tells the operator of a Redis of their own what would lose data.
-func (db *DB) warn(ctx context.Context) {
+// leastRedis is the first version that has all commands that are used: SET with NX and
+// GET is the newest.
+const leastRedis = 7
+
+// look refuses a Redis that is too old, and tells the operator of one of their own what
+// would lose data.
+func (db *DB) look(ctx context.Context) error {
 	info, err := db.redis.Info(ctx).Result()
 	if err != nil {
-		return // not every Redis lets its users ask
+		return nil // not every Redis lets its users ask
 	}
+	if err := checkVersion(info); err != nil {
+		return err
+	}
+	db.tellSettings(ctx, info)
+	return nil
+}
+
+// settings are the least of what the pod's own Redis is started with (package redisproc),
+// and what it costs to do without.
+var settings = []struct {
+	name  string
+	least int    // that is enough
+	want  string // where it is no number
+	costs string
+}{
+	{"appendonly", 0, "yes", "accounts and videos may be lost when redis ends"},
+	{"maxmemory-policy", 0, "noeviction", "redis may throw accounts and videos away when its memory is full"},
+	{"hash-max-listpack-value", 4096, "", "videos take more memory"},
+	{"hash-max-listpack-entries", 128, "", "videos take more memory"},
+	{"set-max-intset-entries", 65536, "", "the list of a pod with many videos takes more memory"},
+}
+
+// tellSettings tells the operator of a Redis of their own what is missing there. Nothing
+// is set: others may use it, too.
+func (db *DB) tellSettings(ctx context.Context, info string) {
+	have := map[string]string{"maxmemory-policy": infoValue(info, "maxmemory_policy"), "appendonly": "yes"}
 	if strings.Contains(info, "\naof_enabled:0") {
-		db.log.Warn("redis does not keep an append-only file: accounts and videos may be lost when it ends; set appendonly yes")
+		have["appendonly"] = "no"
 	}
-	if policy := infoValue(info, "maxmemory_policy"); policy != "" && policy != "noeviction" {
-		db.log.Warn("redis may throw accounts and videos away when its memory is full; set maxmemory-policy noeviction", "policy", policy)
+	for _, s := range settings { // not every Redis lets its users ask
+		if all, err := db.redis.ConfigGet(ctx, s.name).Result(); err == nil && all[s.name] != "" {
+			have[s.name] = all[s.name]
+		}
+		value := have[s.name]
+		n, _ := strconv.Atoi(value)
+		if value != "" && (s.want != "" && value != s.want || s.want == "" && n < s.least) {
+			want := s.want
+			if want == "" {
+				want = strconv.Itoa(s.least)
+			}
+			db.log.Warn("redis: without this setting "+s.costs, "setting", s.name, "is", value, "set", want)
+		}
 	}
+}
+
+func checkVersion(info string) error {
+	version := infoValue(info, "redis_version")
+	major, _, _ := strings.Cut(version, ".")
+	if n, err := strconv.Atoi(major); err == nil && n < leastRedis {
+		return fmt.Errorf("it is version %s, and the pod needs %d or later", version, leastRedis)
+	}
+	return nil
 }
 
 func infoValue(info, name string) string {
@@ -132,7 +198,11 @@ func infoValue(info, name string) string {
 func (db *DB) Ping(ctx context.Context) error { return told("ping", db.redis.Ping(ctx).Err()) }
 
 // Close gives the connections back.
-func (db *DB) Close() error { return db.redis.Close() }
+func (db *DB) Close() error {
+	err := db.redis.Close()
+	db.reading.Wait()
+	return err
+}
 
 type quiet struct{}
 

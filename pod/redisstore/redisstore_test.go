@@ -100,7 +100,8 @@ func TestOpenWaits(t *testing.T) {
 }
 
 func TestWarnsOfAForgetfulRedis(t *testing.T) {
-	for want, settings := range map[int]string{0: "", 2: "appendonly no\nmaxmemory-policy allkeys-lru"} {
+	small := "\nhash-max-listpack-value 64\nhash-max-listpack-entries 64\nset-max-intset-entries 512"
+	for want, settings := range map[int]string{0: "", 2: "appendonly no\nmaxmemory-policy allkeys-lru", 3: small} {
 		var l log
 		db, err := Open(t.Context(), startServer(t, settings).socket(), l.logger())
 		if err != nil {
@@ -169,14 +170,14 @@ func TestOutage(t *testing.T) {
 				wg.Go(func() {
 					began := time.Now()
 					err := call()
-					if took := time.Since(began); !api.Is(err, api.CodeUnavailable) || took > 5*time.Second {
+					if took := time.Since(began); !api.Is(err, api.CodeUnavailable) || took > time.Minute {
 						t.Errorf("%s: %v after %v", what, err, took)
 					}
 				})
 			}
 			wg.Wait()
 			outage.end(t, s)
-			ready, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ready, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			if err := db.waitReady(ready); err != nil {
 				t.Fatal(err)
@@ -200,16 +201,20 @@ func TestShortOutage(t *testing.T) {
 	if _, err := db.Add(t.Context(), v); err != nil {
 		t.Fatal(err)
 	}
-	for range 3 {
+	for short, all := 0, 0; short < 3; all++ {
 		s.kill()
+		began, outage := time.Now(), make(chan time.Duration, 1)
 		started := s.startIn(t, 100*time.Millisecond)
-		if _, err := db.Get(t.Context(), v.ID); err != nil {
-			t.Error(err)
+		go func() { <-started; outage <- time.Since(began) }()
+		_, err := db.Get(t.Context(), v.ID)
+		added, err2 := db.Add(t.Context(), catalogtest.NewVideo(2))
+		if took := <-outage; took > commandTimeout/2 && all < 50 {
+			t.Logf("the server was away for %v: a busy machine", took)
+			continue
 		}
-		if added, err := db.Add(t.Context(), catalogtest.NewVideo(2)); !added || err != nil {
-			t.Errorf("Add: %v, %v", added, err)
+		if short++; err != nil || !added || err2 != nil {
+			t.Errorf("Get: %v; Add: %v, %v", err, added, err2)
 		}
-		<-started
 	}
 	check(t, db)
 }
@@ -318,3 +323,12 @@ var _ redis.Error = answer("")
 
 func (a answer) Error() string { return string(a) }
 func (answer) RedisError()     {}
+
+func TestOldRedis(t *testing.T) {
+	for version, want := range map[string]bool{"7.0.15": true, "8.2": true, "10.0.1": true, "unstable": true, "": true, "6.2.14": false, "6.0.16": false, "2.8.0": false} {
+		info := "# Server\r\nredis_version:" + version + "\r\nredis_mode:standalone\r\n"
+		if err := checkVersion(info); (err == nil) != want {
+			t.Errorf("%s: %v", version, err)
+		}
+	}
+}

@@ -15,8 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"kinopod/build/leak"
 	"kinopod/pod/accounts"
 	"kinopod/pod/accounts/accountstest"
 	"kinopod/pod/catalog"
@@ -34,10 +33,9 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	trusted = dir
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		_ = os.RemoveAll(dir)
-		os.Exit(code)
-	}))
+	code := leak.Run(m)
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
 }
 
 // trusted is the directory of the certificate that TestMain made.
@@ -79,7 +77,7 @@ func (s *server) start(t testing.TB) {
 		t.Errorf("%v: the tests need redis-server (apt install redis-server)", err)
 		return
 	}
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		c, err := net.Dial("unix", s.socket())
 		if err != nil {
 			continue
@@ -110,7 +108,7 @@ func (s *server) kill() {
 
 func open(t testing.TB, where string) *DB {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	db, err := Open(ctx, where, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {

@@ -64,7 +64,7 @@ func TestTLS(t *testing.T) {
 	if err := writeCertificate(stranger); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	if _, err := Open(ctx, startTLS(t, stranger), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("a stranger's certificate: %v", err)

@@ -18,6 +18,7 @@ type tx struct {
 	checks, writes int
 	reading        []any // of each check: the answer, the number of words, the words
 	writing        []any // of each write: the number of words, the words
+	seqs           []uint32
 }
 
 // expect lets the transaction happen only if a reading command answers this. A
@@ -31,6 +32,19 @@ func (t *tx) expect(answer string, command ...any) {
 func (t *tx) do(command ...any) {
 	t.writes++
 	t.writing = append(append(t.writing, len(command)), command...)
+}
+
+// changed says that a video is listed, changed or taken out: whoever follows Events is
+// told in the same transaction.
+func (t *tx) changed(local uint32) { t.seqs = append(t.seqs, local) }
+
+// args are those of commitScript.
+func (t *tx) args() []any {
+	if len(t.seqs) > 0 {
+		t.do("XADD", keyEvents(), "MAXLEN", "~", eventsMost, "*", fieldSeqs, packSeqs(t.seqs))
+		t.seqs = nil
+	}
+	return slices.Concat([]any{t.checks}, t.reading, t.writing)
 }
 
 // commitScript runs a tx: the number of its checks, the checks, the writes. A script is the one thing in Redis that can decide and
@@ -64,8 +78,7 @@ func (db *DB) transact(ctx context.Context, what string, plan func(*tx) error) e
 		if err := plan(t); err != nil || t.writes == 0 {
 			return err
 		}
-		args := slices.Concat([]any{t.checks}, t.reading, t.writing)
-		done, err := db.commit.Run(ctx, db.redis, nil, args...).Int()
+		done, err := db.commit.Run(ctx, db.redis, nil, t.args()...).Int()
 		if err != nil {
 			return told(what, err)
 		}

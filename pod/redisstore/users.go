@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kinopod/pod/accounts"
+	"kinopod/shared/api"
 )
 
 // CountUsers implements accounts.Store.
@@ -78,6 +79,96 @@ func (db *DB) CreateUser(ctx context.Context, u accounts.User, g accounts.Grant)
 			t.expect("1", "EXISTS", keyInvite(g.Token))
 			t.do("DEL", keyInvite(g.Token))
 		}
+		return nil
+	})
+}
+
+// SetRole implements accounts.Store.
+func (db *DB) SetRole(ctx context.Context, name string, role api.Role) error {
+	return db.transact(ctx, "set role", func(t *tx) error {
+		u, record, err := db.user(ctx, name)
+		switch {
+		case err != nil:
+			return err
+		case record == "":
+			return accounts.ErrNotFound
+		case u.Role == role:
+			return nil
+		}
+		if u.Role == api.RoleAdmin {
+			if err := db.expectOtherAdmin(ctx, t, name); err != nil {
+				return err
+			}
+		}
+		expectUser(t, name, record)
+		u.Role = role
+		writeUser(t, u)
+		return nil
+	})
+}
+
+// expectOtherAdmin lets a tx happen only if there is an administrator beside name.
+func (db *DB) expectOtherAdmin(ctx context.Context, t *tx, name string) error {
+	all, err := db.redis.HGetAll(ctx, keyUsers()).Result()
+	if err != nil {
+		return told("list users", err)
+	}
+	for other, record := range all {
+		u, err := decodeUser(record)
+		if err != nil {
+			return err
+		}
+		if u.Role == api.RoleAdmin && other != accounts.Fold(name) {
+			expectUser(t, other, record)
+			return nil
+		}
+	}
+	return accounts.ErrLastAdmin
+}
+
+// RemoveUser implements accounts.Store.
+func (db *DB) RemoveUser(ctx context.Context, name string) error {
+	tried := false
+	return db.transact(ctx, "remove user", func(t *tx) error {
+		u, record, err := db.user(ctx, name)
+		switch {
+		case err != nil:
+			return err
+		case record == "" && tried: // by a commit whose answer was lost
+			return nil
+		case record == "":
+			return accounts.ErrNotFound
+		}
+		if u.Role == api.RoleAdmin {
+			if err := db.expectOtherAdmin(ctx, t, name); err != nil {
+				return err
+			}
+		}
+		booked, err := db.Reservations(ctx, name)
+		if err != nil {
+			return err
+		}
+		if len(booked) > 0 {
+			return accounts.ErrBooked
+		}
+		sum, err := value("get quota", db.redis.HGet(ctx, keyQuota(name), fieldQuotaSum))
+		if err != nil {
+			return err
+		}
+		ids, err := db.redis.ZRange(ctx, keySessions(name), 0, -1).Result()
+		if err != nil {
+			return told("list sessions", err)
+		}
+		expectUser(t, name, record)
+		t.expect(strings.Join(ids, ""), "ZRANGE", keySessions(name), 0, -1)
+		t.expect(sum, "HGET", keyQuota(name), fieldQuotaSum) // who reserves changes it
+		for _, id := range sessionIDs(ids) {
+			endSession(t, name, id)
+		}
+		t.do("HDEL", keyUsers(), accounts.Fold(name))
+		t.do("HDEL", keyProfiles(), accounts.Fold(name))
+		t.do("DEL", keyQuota(name))
+		tried = true
 		return nil
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -94,26 +95,63 @@ func (db *DB) fetch(ctx context.Context, locals []uint32) ([]stored, error) {
 	if len(locals) == 0 {
 		return nil, nil
 	}
-	answers := make([]*redis.StringCmd, len(locals))
-	err := db.pipelined(ctx, "get videos", func(p redis.Pipeliner) {
-		for i, local := range locals {
-			key, field := keyVideos(local)
-			answers[i] = p.HGet(ctx, key, field)
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
+	args := make([]any, 0, min(len(locals), recordsAtOnce))
 	out := make([]stored, 0, len(locals))
-	for i, a := range answers {
-		if a.Val() == "" {
+	for some := range slices.Chunk(locals, recordsAtOnce) {
+		args = args[:0]
+		for _, local := range some {
+			args = append(args, local)
+		}
+		answer, err := db.records.Run(ctx, db.redis, nil, args...).StringSlice()
+		if err != nil {
+			return nil, told("get videos", err)
+		}
+		if out, err = appendStored(out, some, answer); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// recordsLua reads the records of videos with how often each was watched, in turn; both are
+// empty where there is none. One script is one answer: two commands a video cost the pod more
+// than Redis.
+var recordsLua = `
+local fields = ` + fieldsLua() + `
+local function records(locals)
+  local call, out = redis.call, {}
+  for i = 1, #locals do
+    local rest = locals[i] % ` + videosAHashText + `
+    local n, field = tostring((locals[i] - rest) / ` + videosAHashText + `), fields[rest + 1]
+    out[2 * i - 1] = call('HGET', 'v:' .. n, field) or ''
+    out[2 * i] = call('HGET', 'n:' .. n, field) or ''
+  end
+  return out
+end
+`
+
+// recordsAtOnce bounds what one script reads: a fraction of a millisecond.
+const recordsAtOnce = 256
+
+// appendStored reads what records of recordsLua answers.
+func appendStored(out []stored, locals []uint32, answer []string) ([]stored, error) {
+	if len(answer) != 2*len(locals) {
+		return nil, fmt.Errorf("get videos: %d answers for %d", len(answer), len(locals))
+	}
+	out = slices.Grow(out, len(locals))
+	for i, local := range locals {
+		record, watched := answer[2*i], answer[2*i+1]
+		if record == "" {
 			continue
 		}
-		v, err := decodeVideo(a.Val())
+		v, err := decodeVideo(record)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, stored{v, locals[i], a.Val()})
+		if watched != "" {
+			v.Views, _ = strconv.ParseInt(watched, 10, 64)
+		}
+		out = append(out, stored{v, local, record})
 	}
 	return out, nil
 }
@@ -121,16 +159,14 @@ func (db *DB) fetch(ctx context.Context, locals []uint32) ([]stored, error) {
 // holder finds a video that has all of a hash, not only its beginning, among what an
 // entry says. It gives catalog.ErrNotFound for none.
 func (db *DB) holder(ctx context.Context, r ref, but uint32) (stored, error) {
-	for _, local := range parseLocals(r.locals) {
-		if local == but {
-			continue
-		}
-		found, err := db.fetch(ctx, []uint32{local})
-		if err != nil {
-			return stored{}, err
-		}
-		if len(found) == 1 && r.holds(&found[0].Video) {
-			return found[0], nil
+	locals := slices.DeleteFunc(parseLocals(r.locals), func(local uint32) bool { return local == but })
+	found, err := db.fetch(ctx, locals)
+	if err != nil {
+		return stored{}, err
+	}
+	for _, s := range found {
+		if r.holds(&s.Video) {
+			return s, nil
 		}
 	}
 	return stored{}, catalog.ErrNotFound
@@ -153,10 +189,51 @@ func (db *DB) Get(ctx context.Context, id video.ID) (video.Video, error) {
 	return s.Video, err
 }
 
+// Text implements catalog.Store.
+func (db *DB) Text(ctx context.Context, id video.ID) (string, error) {
+	for {
+		v, err := db.Get(ctx, id)
+		if err != nil {
+			return "", err
+		}
+		if v.Text, err = db.text(ctx, id); err != nil {
+			return "", err
+		}
+		if now, err := db.Get(ctx, id); err == nil && now.Revision == v.Revision {
+			return v.WholeText(), nil
+		}
+	}
+}
+
+// text gives what keyText has, "" for nothing.
+func (db *DB) text(ctx context.Context, id video.ID) (string, error) {
+	return value("get text", db.redis.Get(ctx, keyText(id)))
+}
+
+func writeText(t *tx, v *video.Video) {
+	if v.Text == "" {
+		t.do("DEL", keyText(v.ID))
+		return
+	}
+	t.do("SET", keyText(v.ID), v.Text)
+}
+
 // ByInfoHash implements catalog.Store.
 func (db *DB) ByInfoHash(ctx context.Context, origin network.Host, h magnet.InfoHash) (video.Video, error) {
 	s, err := db.find(ctx, refOfFile(origin, h))
 	return s.Video, err
+}
+
+// mostLocals is how many videos of friends share an entry at most: each of them is read
+// where one is looked for, and one friend could give all of its videos the same file.
+const mostLocals = 64
+
+// crowded says whether a friend's video finds no room in one of its entries, but for
+// those that it has in before.
+func crowded(refs, before []ref) bool {
+	return slices.ContainsFunc(refs, func(r ref) bool {
+		return strings.Count(r.locals, ",") >= mostLocals-1 && !in(before, r)
+	})
 }
 
 // link adds a video to an entry, and takes what it names off the list of the unused.
@@ -235,6 +312,7 @@ func (db *DB) Add(ctx context.Context, v video.Video) (added bool, err error) {
 		}
 		added = true
 		put(t, stored{v, local, string(record)}, refs)
+		writeText(t, &v)
 		tellFriends(t, v.ID)
 		return nil
 	})
@@ -252,8 +330,8 @@ func put(t *tx, v stored, refs []ref) {
 		link(t, r, v.local)
 	}
 	t.do("ZADD", keyNewest(), millis(v.Created), member(v.local))
-	t.do("ZADD", keyUploader(v.Origin, v.Uploader), millis(v.Created), member(v.local))
 	t.do("SADD", keyOrigin(v.Origin), v.local)
+	t.changed(v.local)
 }
 
 // refuse puts what only a withdrawn video would have had on the lists of the unused.
@@ -284,14 +362,17 @@ func (db *DB) Update(ctx context.Context, id video.ID, change func(*video.Video)
 		if err != nil {
 			return err
 		}
+		if old.Text, err = db.text(ctx, id); err != nil {
+			return err
+		}
 		changed := old.Video
 		changed.Tags, changed.Renditions = slices.Clone(old.Tags), slices.Clone(old.Renditions)
 		if err := change(&changed); err != nil {
 			return err
 		}
 		now = old.Video
-		now.Name, now.Description, now.Tags, now.Thumbnail = changed.Name, changed.Description, changed.Tags, changed.Thumbnail
-		if same, err := encodeVideo(&now); err != nil || string(same) == old.record {
+		now.Name, now.Description, now.Text, now.Tags, now.Thumbnail = changed.Name, changed.Description, changed.Text, changed.Tags, changed.Thumbnail
+		if same, err := encodeVideo(&now); err != nil || string(same) == old.record && now.Text == old.Text {
 			return err
 		}
 		now.Revision = max(old.Revision+1, time.Now().UnixMilli())
@@ -302,6 +383,10 @@ func (db *DB) Update(ctx context.Context, id video.ID, change func(*video.Video)
 		key, field := keyVideos(old.local)
 		t.expect(old.record, "HGET", key, field)
 		t.do("HSET", key, field, record)
+		t.changed(old.local)
+		if now.Text != old.Text { // the record has another revision then
+			writeText(t, &now)
+		}
 		tellFriends(t, id)
 		if now.Thumbnail == old.Thumbnail {
 			return nil
@@ -311,6 +396,7 @@ func (db *DB) Update(ctx context.Context, id video.ID, change func(*video.Video)
 	if err != nil {
 		return video.Video{}, err
 	}
+	now.Text = ""
 	return now, nil
 }
 
@@ -371,18 +457,30 @@ func (db *DB) takeOut(ctx context.Context, t *tx, old stored, refs []ref) error 
 	key, field := keyVideos(old.local)
 	t.expect(old.record, "HGET", key, field)
 	t.do("HDEL", key, field)
+	t.do("HDEL", keyNumbers(old.local), field)
+	t.do("ZREM", keyTrend(), member(old.local))
+	t.do("ZREM", keyViewsChanged(), member(old.local))
 	for _, r := range refs {
 		if err := db.unlink(ctx, t, r, old.local); err != nil {
 			return err
 		}
 	}
 	t.do("ZREM", keyNewest(), member(old.local))
-	t.do("ZREM", keyUploader(old.Origin, old.Uploader), member(old.local))
 	t.do("SREM", keyOrigin(old.Origin), old.local)
+	t.do("DEL", keyText(old.ID))
+	t.changed(old.local)
 	return nil
 }
 
 func member(local uint32) []byte { return binary.BigEndian.AppendUint32(nil, local) }
+
+// localOf reads member, noVideo for anything else.
+func localOf(m string) uint32 {
+	if len(m) != 4 {
+		return noVideo
+	}
+	return binary.BigEndian.Uint32([]byte(m))
+}
 
 func parseLocals(s string) (locals []uint32) {
 	for text := range strings.SplitSeq(s, ",") {

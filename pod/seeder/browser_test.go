@@ -71,7 +71,7 @@ func (v *viewer) close() { _ = v.pc.GracefulClose() }
 func dial(t testing.TB, s *Seeder, h magnet.InfoHash, from netip.Addr) (*viewer, error) {
 	t.Helper()
 	v, sdp := offer(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	answer, err := s.Answer(ctx, h, v.id, from, sdp)
 	if err != nil {
@@ -85,7 +85,7 @@ func dial(t testing.TB, s *Seeder, h magnet.InfoHash, from netip.Addr) (*viewer,
 	select {
 	case <-opened:
 		return v, nil
-	case <-time.After(15 * time.Second):
+	case <-time.After(time.Minute):
 		return nil, fmt.Errorf("the data channel does not open: %w", errTimeout)
 	}
 }
@@ -137,7 +137,7 @@ func (v *viewer) next() wire.Message {
 			if err != nil {
 				v.t.Fatal(err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			v.t.Fatal("the seeder says nothing")
 		}
 	}
@@ -171,7 +171,7 @@ func (v *viewer) download() []byte {
 // closed waits until the seeder has closed the connection.
 func (v *viewer) closed() {
 	v.t.Helper()
-	for end := time.After(20 * time.Second); ; {
+	for end := time.After(time.Minute); ; {
 		select {
 		case _, ok := <-v.messages:
 			if !ok {

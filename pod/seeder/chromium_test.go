@@ -2,44 +2,22 @@ package seeder
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
-	"github.com/gobwas/ws"
-	"github.com/gobwas/ws/wsutil"
 
-	"kinopod/shared/announce"
 	"kinopod/shared/api"
 	"kinopod/shared/magnet"
 	"kinopod/shared/wire"
 )
 
-// nodeModules is where npm packages for tests are installed.
-func nodeModules(t testing.TB) string {
-	t.Helper()
-	dir := os.Getenv("KINOPOD_NODE_MODULES")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "build", "node", "node_modules")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "webtorrent", "dist", "webtorrent.min.js")); err != nil {
-		t.Fatalf("webtorrent 3.0.21 is missing in %s: run `npm install --ignore-scripts` in build/node, or set KINOPOD_NODE_MODULES", dir)
-	}
-	return dir
-}
-
-// site is a page with webtorrent.js, a tracker that introduces everybody to the
-// seeder alone, and the door for an offer in a request of its own.
+// site is a page, and the door for an offer in a request of its own.
 type site struct {
 	*httptest.Server
 	seeder *Seeder
@@ -53,52 +31,10 @@ func newSite(t testing.TB, s *Seeder) *site {
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = w.Write([]byte("<!doctype html><meta charset=utf-8><title>test</title>"))
 	})
-	mux.Handle("GET /dist/", http.StripPrefix("/dist/", http.FileServer(http.Dir(filepath.Join(nodeModules(t), "webtorrent", "dist")))))
-	mux.HandleFunc("/tracker/socket", site.socket)
 	mux.HandleFunc("POST /tracker/offer", site.offer)
 	site.Server = httptest.NewServer(mux)
 	t.Cleanup(site.Close)
 	return site
-}
-
-// socket is just enough of a WebTorrent tracker.
-func (s *site) socket(w http.ResponseWriter, r *http.Request) {
-	conn, _, _, err := ws.UpgradeHTTP(r, w)
-	if err != nil {
-		return
-	}
-	defer conn.Close()
-	self := announce.ID(s.seeder.PeerID())
-	for {
-		b, err := wsutil.ReadClientText(conn)
-		if err != nil {
-			return
-		}
-		var a struct {
-			InfoHash announce.ID      `json:"info_hash"`
-			PeerID   announce.ID      `json:"peer_id"`
-			Offers   []announce.Offer `json:"offers"`
-		}
-		if json.Unmarshal(b, &a) != nil {
-			continue
-		}
-		replies := []any{map[string]any{"action": "announce", "info_hash": a.InfoHash, "complete": 1, "incomplete": 1, "interval": 120}}
-		if len(a.Offers) > 0 {
-			sdp, err := s.seeder.Answer(r.Context(), magnet.InfoHash(a.InfoHash), wire.PeerID(a.PeerID), local, a.Offers[0].Offer.SDP)
-			if err == nil {
-				replies = append(replies, map[string]any{
-					"action": "announce", "info_hash": a.InfoHash, "peer_id": self, "offer_id": a.Offers[0].OfferID,
-					"answer": announce.Description{Type: "answer", SDP: sdp},
-				})
-			}
-		}
-		for _, reply := range replies {
-			m, _ := json.Marshal(reply)
-			if wsutil.WriteServerText(conn, m) != nil {
-				return
-			}
-		}
-	}
 }
 
 // offer answers a bare offer: the info hash is in the query, the SDP is the body.
@@ -118,9 +54,6 @@ func (s *site) offer(w http.ResponseWriter, r *http.Request) {
 	}
 	_ = json.NewEncoder(w).Encode(map[string]string{"sdp": answer})
 }
-
-// tracker is the URL of the WebSocket tracker.
-func (s *site) tracker() string { return "ws" + strings.TrimPrefix(s.URL, "http") + "/tracker/socket" }
 
 // chromium starts a browser with a page of the site.
 func chromium(t testing.TB, url string) context.Context {
@@ -150,60 +83,6 @@ func evaluate[T any](t testing.TB, ctx context.Context, body string) T {
 		t.Fatalf("in the page: %v", err)
 	}
 	return out
-}
-
-// fetched is what webtorrent.js tells of a download.
-type fetched struct {
-	SHA256  string  `json:"sha256"`
-	Length  int64   `json:"length"`
-	First   float64 `json:"first"` // ms from add to the first piece
-	Done    float64 `json:"done"`  // ms from add to the last
-	Sources string  `json:"sources"`
-}
-
-// webtorrent downloads magnet m with webtorrent.js. memory keeps the pieces in
-// memory and not where webtorrent.js likes.
-func webtorrent(t testing.TB, ctx context.Context, m magnet.Magnet, memory bool) fetched {
-	t.Helper()
-	return evaluate[fetched](t, ctx, `
-		const {default: WebTorrent} = await import('/dist/webtorrent.min.js')
-		class Memory {
-			constructor(n) { this.chunkLength = n; this.chunks = [] }
-			put(i, b, cb) { this.chunks[i] = b.slice(); queueMicrotask(() => cb(null)) }
-			get(i, o, cb) {
-				if (typeof o === 'function') { cb = o; o = null }
-				const c = this.chunks[i]
-				if (!c) return queueMicrotask(() => cb(new Error('missing')))
-				const from = o?.offset ?? 0
-				queueMicrotask(() => cb(null, c.subarray(from, from + (o?.length ?? c.length - from))))
-			}
-			close(cb) { cb(null) }
-			destroy(cb) { cb(null) }
-		}
-		const client = new WebTorrent({dht: false, lsd: false, utPex: false, tracker: {rtcConfig: {iceServers: []}}})
-		const begin = performance.now()
-		let first = 0
-		const torrent = client.add(`+strconv.Quote(m.String())+`, {announce: [], `+map[bool]string{true: "store: Memory", false: ""}[memory]+`})
-		await new Promise((resolve, reject) => {
-			torrent.on('error', reject)
-			client.on('error', reject)
-			torrent.on('verified', () => { first ||= performance.now() - begin })
-			torrent.on('done', resolve)
-		})
-		const done = performance.now() - begin
-		const blob = await torrent.files[0].blob()
-		const sum = new Uint8Array(await crypto.subtle.digest('SHA-256', await blob.arrayBuffer()))
-		const out = {
-			sha256: Array.from(sum, b => b.toString(16).padStart(2, '0')).join(''), length: blob.size, first, done,
-			sources: torrent.wires.map(w => w.type).join(),
-		}
-		await new Promise(resolve => client.destroy(resolve))
-		return out`)
-}
-
-func sum(b []byte) string {
-	h := sha256.Sum256(b)
-	return hex.EncodeToString(h[:])
 }
 
 // greeted is how a page's own RTCPeerConnection reached the seeder.

@@ -7,7 +7,9 @@
 // over TCP is for networks that let no UDP through. A browser need not name a single
 // candidate: it finds us, and we learn it as peer-reflexive.
 //
-//	Answer -> peer (peer.go): one WebRTC connection, ended by stop
+//	Answer -> description.go: the offer is read, the answer is written
+//	          peer (peer.go): one browser, ended by stop
+//	          connection (connection.go): its ICE, DTLS and SCTP, of pion's parts
 //	          session (session.go): the peer protocol on its data channel
 //	            upload.go: blocks that wait, and the pace they leave at
 //	Wanted -> native.go: the BitTorrent client, fed with accepted connections
@@ -18,7 +20,8 @@
 // was uploaded. So a start costs the same with one video or 10,000.
 //
 // Goroutines. Run owns all: it looks after time (silent peers, idle files) and
-// ends the rest when its context ends. A peer's goroutine is its session's reader;
-// a second one lives while blocks wait to be sent; the rest belong to pion and end
-// with the peer's connection, which the peer closes and waits for.
+// ends the rest when its context ends. A peer has one that connects and waits for
+// channels, one that reads its session, and a third while blocks wait to be sent; the
+// rest belong to pion and end with the peer's connection, which the peer closes and
+// waits for.
 package seeder

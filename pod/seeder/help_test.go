@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"kinopod/build/leak"
 	"kinopod/shared/magnet"
 	"kinopod/shared/torrent"
 )
@@ -136,7 +137,7 @@ func newBook(t testing.TB, size int) *book {
 func start(t testing.TB, c Config, files *shelf) *Seeder {
 	t.Helper()
 	before := goleak.IgnoreCurrent()
-	t.Cleanup(func() { goleak.VerifyNone(t, before) })
+	t.Cleanup(func() { leak.Check(t, before) })
 	if c.RTCListen == "" {
 		c.RTCListen = "127.0.0.1:0"
 	}

@@ -87,14 +87,14 @@ func TestManyOpenSockets(t *testing.T) {
 		var open []net.Conn
 		closed := 0
 		for range 300 {
-			c, err := net.DialTimeout("tcp", addrPort(port).String(), 5*time.Second)
+			c, err := net.DialTimeout("tcp", addrPort(port).String(), time.Minute)
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
 			open = append(open, c)
 		}
 		for _, c := range open[64:] {
-			_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+			_ = c.SetReadDeadline(time.Now().Add(time.Minute))
 			if _, err := c.Read(make([]byte, 1)); err != nil && !strings.Contains(err.Error(), "timeout") {
 				closed++
 			}
@@ -118,7 +118,7 @@ func TestEndWithOpenSockets(t *testing.T) {
 		for _, c := range open {
 			_ = c.Close()
 		}
-		if took := time.Since(begin); took > 5*time.Second {
+		if took := time.Since(begin); took > time.Minute {
 			t.Errorf("Run took %v to end", took)
 		}
 	})

@@ -87,9 +87,6 @@ func (n *native) start(s *Seeder) error {
 	config.EstablishedConnsPerTorrent = 1 << 16 // seats are counted before
 	config.DefaultStorage = noStorage{}
 	config.Slogger = slog.New(slog.DiscardHandler) // it logs addresses of peers
-	if s.all != nil {
-		config.UploadRateLimiter = s.all
-	}
 	client, err := bt.NewClient(config)
 	if err != nil {
 		return fmt.Errorf("make client: %w", err)
@@ -210,24 +207,28 @@ func (s *Seeder) admitNative(c net.Conn) (net.Conn, error) {
 		s.refused[err.(*refusal).reason]++
 		return nil, err
 	}
-	n := &nativeConn{Conn: c, seeder: s, from: from, pace: newLimiter(s.config.PeerBytesPerSecond), life: s.life}
+	n := &nativeConn{Conn: c, seeder: s, from: from, pace: []*rate.Limiter{newLimiter(s.config.PeerBytesPerSecond), s.all}, life: s.life}
 	s.nativeConns[n] = struct{}{}
 	return n, nil
 }
 
-// nativeConn is a connection with its seat and its budget.
+// nativeConn is a connection with its seat and its budgets. They are kept to here:
+// anacrolix's client v1.61.0 with an UploadRateLimiter stops to send for good once that
+// was empty.
 type nativeConn struct {
 	net.Conn
 	seeder *Seeder
 	from   netip.Addr
-	pace   *rate.Limiter
+	pace   []*rate.Limiter // nil is none
 	life   context.Context
 }
 
 func (c *nativeConn) Write(b []byte) (int, error) {
-	for n := len(b); c.pace != nil && n > 0; n -= c.pace.Burst() {
-		if err := c.pace.WaitN(c.life, min(n, c.pace.Burst())); err != nil {
-			return 0, fmt.Errorf("wait for budget: %w", err)
+	for _, pace := range c.pace {
+		for n := len(b); pace != nil && n > 0; n -= pace.Burst() {
+			if err := pace.WaitN(c.life, min(n, pace.Burst())); err != nil {
+				return 0, fmt.Errorf("wait for budget: %w", err)
+			}
 		}
 	}
 	if err := c.SetWriteDeadline(time.Now().Add(nativeWriteWithin)); err != nil {

@@ -3,12 +3,11 @@ package seeder
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"sync"
 	"time"
 
-	"github.com/pion/webrtc/v3"
+	"github.com/pion/datachannel"
 	"golang.org/x/time/rate"
 
 	"kinopod/shared/magnet"
@@ -32,12 +31,12 @@ type peer struct {
 	stop   context.CancelCauseFunc // ends the peer, at any time and from anywhere
 	gone   chan struct{}           // closed when nothing of the peer is left
 
-	mu      sync.Mutex
-	ended   bool
-	swarm   *swarm
-	pc      *webrtc.PeerConnection
-	session *session       // nil until the data channel is open
-	serving sync.WaitGroup // the session
+	mu         sync.Mutex
+	ended      bool
+	swarm      *swarm
+	connection *connection
+	session    *session       // nil until the data channel is open
+	serving    sync.WaitGroup // the connection and the session
 }
 
 // connectWithin is how long a browser may take from the answer to an open channel.
@@ -85,46 +84,20 @@ func (p *peer) open() bool {
 }
 
 // connect answers the offer. It takes over the caller's hold on w.
-func (p *peer) connect(ctx context.Context, w *swarm, offer string) (string, error) {
+func (p *peer) connect(w *swarm, offer *description) (string, error) {
 	engine, err := p.join(w)
 	if err != nil {
 		return "", err
 	}
-	pc, err := engine.api.NewPeerConnection(engine.config)
+	c, err := engine.newConnection(offer, func() { p.stop(errLost) })
 	if err != nil {
-		return "", fmt.Errorf("make peer connection: %w", err)
-	}
-	if err := p.own(pc); err != nil {
 		return "", err
 	}
-	pc.OnDataChannel(p.channel)
-	pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
-		switch state {
-		case webrtc.PeerConnectionStateDisconnected, webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
-			p.stop(errLost)
-		}
-	})
-	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: usableOffer(offer)}); err != nil {
-		return "", refuse(RefusedInvalid, err)
+	answer, err := c.answer(longestMessage(w.meta))
+	if err = errors.Join(err, p.own(c)); err != nil {
+		return "", err
 	}
-	answer, err := pc.CreateAnswer(nil)
-	if err != nil {
-		return "", refuse(RefusedInvalid, err)
-	}
-	// Nobody is asked while gathering: it takes as long as handing out the mux's
-	// connections, and a check that comes before them would be lost.
-	gathered := webrtc.GatheringCompletePromise(pc)
-	if err := pc.SetLocalDescription(answer); err != nil {
-		return "", refuse(RefusedInvalid, err)
-	}
-	select {
-	case <-gathered:
-		return engine.complete(pc.LocalDescription().SDP), nil
-	case <-ctx.Done():
-		return "", ctx.Err()
-	case <-p.ctx.Done():
-		return "", refuse(RefusedOff, context.Cause(p.ctx))
-	}
+	return answer, nil
 }
 
 // join makes the peer one of w's.
@@ -143,34 +116,31 @@ func (p *peer) join(w *swarm) (*rtcEngine, error) {
 	return s.engine, nil
 }
 
-// own has the peer close pc when it ends.
-func (p *peer) own(pc *webrtc.PeerConnection) error {
+// own has the peer serve c, and close it when it ends.
+func (p *peer) own(c *connection) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended {
-		_ = pc.Close()
+		c.end()
 		return refuse(RefusedOff, context.Cause(p.ctx))
 	}
-	p.pc = pc
+	p.connection = c
+	p.serving.Go(func() { p.stop(c.serve(p.ctx, p.channel)) })
 	return nil
 }
 
-// channel takes the data channel that the browser made, once it is open.
-func (p *peer) channel(dc *webrtc.DataChannel) {
-	dc.OnOpen(func() {
-		raw, err := dc.Detach()
-		ch, ok := raw.(channel)
-		if err != nil || !ok || !dc.Ordered() || dc.MaxRetransmits() != nil || dc.MaxPacketLifeTime() != nil {
-			p.stop(errChannel)
-			return
-		}
-		session := p.begin(ch)
-		if session == nil {
-			return
-		}
-		defer p.serving.Done()
-		p.stop(session.run())
-	})
+// channel takes a data channel that the browser made.
+func (p *peer) channel(ch *datachannel.DataChannel) {
+	if !reliable(ch) {
+		p.stop(errChannel)
+		return
+	}
+	if session := p.begin(ch); session != nil {
+		go func() { // end waits for it
+			defer p.serving.Done()
+			p.stop(session.run())
+		}()
+	}
 }
 
 // begin makes the session of the first channel; nil says that there is none to be.
@@ -199,10 +169,10 @@ func (p *peer) begin(ch channel) *session {
 func (p *peer) end() {
 	p.mu.Lock()
 	p.ended = true
-	pc, session, w := p.pc, p.session, p.swarm
+	c, session, w := p.connection, p.session, p.swarm
 	p.mu.Unlock()
-	if pc != nil {
-		_ = pc.GracefulClose()
+	if c != nil {
+		c.end()
 	}
 	p.serving.Wait()
 

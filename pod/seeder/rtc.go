@@ -1,31 +1,34 @@
 package seeder
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"errors"
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"strings"
 	"time"
 
+	"github.com/pion/dtls/v2"
+	"github.com/pion/dtls/v2/pkg/crypto/fingerprint"
+	"github.com/pion/dtls/v2/pkg/crypto/selfsign"
 	"github.com/pion/ice/v2"
 	"github.com/pion/logging"
+	"github.com/pion/transport/v2"
 	"github.com/pion/transport/v2/stdnet"
-	"github.com/pion/webrtc/v3"
-
-	"kinopod/shared/announce"
 )
 
 // rtcEngine makes peer connections that share the listener's ports.
 type rtcEngine struct {
-	api        *webrtc.API
-	config     webrtc.Configuration
-	udp        ice.UDPMux
-	sockets    []*burstConn // under udp
-	tcp        ice.TCPMux
-	candidates []string // lines of an answer
+	net         transport.Net
+	networks    []ice.NetworkType
+	has         func(net.IP) bool // the address is bound
+	udp         ice.UDPMux
+	sockets     []*burstConn // under udp
+	tcp         ice.TCPMux
+	dtls        *dtls.Config
+	fingerprint string   // of our certificate
+	candidates  []string // lines of an answer
 }
 
 // Times of ICE. A browser checks its consent to send every few seconds, so silence
@@ -54,14 +57,18 @@ func newEngine(l *rtcListener) (*rtcEngine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list network interfaces: %w", err)
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("make DTLS key: %w", err)
-	}
 	// One certificate for all: it names this run of the pod and nobody's visit.
-	certificate, err := webrtc.GenerateCertificate(key)
+	certificate, err := selfsign.GenerateSelfSigned()
 	if err != nil {
 		return nil, fmt.Errorf("make DTLS certificate: %w", err)
+	}
+	parsed, err := x509.ParseCertificate(certificate.Certificate[0])
+	if err != nil {
+		return nil, fmt.Errorf("read DTLS certificate: %w", err)
+	}
+	sum, err := fingerprint.Fingerprint(parsed, crypto.SHA256)
+	if err != nil {
+		return nil, fmt.Errorf("sum DTLS certificate: %w", err)
 	}
 
 	silent := silence{}
@@ -70,32 +77,33 @@ func newEngine(l *rtcListener) (*rtcEngine, error) {
 		sockets[i] = newBurstConn(c)
 		muxes[i] = ice.NewUDPMuxDefault(ice.UDPMuxParams{Logger: silent, UDPConn: sockets[i], Net: network})
 	}
-	e := &rtcEngine{
-		config: webrtc.Configuration{Certificates: []webrtc.Certificate{*certificate}},
-		udp:    ice.NewMultiUDPMuxDefault(muxes...), sockets: sockets,
+	return &rtcEngine{
+		net: network, networks: l.networks(), has: l.has, candidates: l.candidates, fingerprint: strings.ToUpper(sum), // RFC 8122, 5: Firefox takes no other
+		udp: ice.NewMultiUDPMuxDefault(muxes...), sockets: sockets,
 		tcp: ice.NewTCPMuxDefault(ice.TCPMuxParams{
 			Listener: l.tcp, Logger: silent, ReadBufferSize: tcpReadBuffer, WriteBufferSize: tcpWriteBuffer,
 			FirstStunBindTimeout: tcpFirstBinding, AliveDurationForConnFromStun: tcpFirstBinding,
 		}),
-		candidates: l.candidates,
-	}
+		dtls: &dtls.Config{
+			Certificates: []tls.Certificate{certificate}, ClientAuth: dtls.RequireAnyClientCert, InsecureSkipVerify: true, // see connection.secure
+			ReplayProtectionWindow: dtlsReplayWindow, LoggerFactory: silent,
+			// Nobody sends media, but pion's PeerConnection wants it agreed upon.
+			SRTPProtectionProfiles: []dtls.SRTPProtectionProfile{dtls.SRTP_AEAD_AES_256_GCM, dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80},
+		},
+	}, nil
+}
 
-	var set webrtc.SettingEngine
-	set.LoggerFactory = silent
-	set.SetNet(network)
-	set.SetICEUDPMux(e.udp)
-	set.SetICETCPMux(e.tcp)
-	set.DisableActiveTCP(true) // an offer must not make the pod dial
-	set.SetNetworkTypes(l.networks())
-	set.SetIPFilter(l.has)
-	set.SetIncludeLoopbackCandidate(true) // of those the filter lets through
-	set.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	set.SetICETimeouts(iceDisconnected, iceFailed, iceKeepAlive)
-	set.SetDTLSReplayProtectionWindow(dtlsReplayWindow)
-	set.SetSCTPMaxReceiveBufferSize(sctpReceiveBuffer)
-	set.DetachDataChannels()
-	e.api = webrtc.NewAPI(webrtc.WithSettingEngine(set))
-	return e, nil
+// agent is how a peer's ICE is done.
+func (e *rtcEngine) agent() *ice.AgentConfig {
+	disconnected, failed, keepAlive := iceDisconnected, iceFailed, iceKeepAlive
+	return &ice.AgentConfig{
+		UDPMux: e.udp, TCPMux: e.tcp, Net: e.net, NetworkTypes: e.networks, CandidateTypes: []ice.CandidateType{ice.CandidateTypeHost},
+		IPFilter: e.has, IncludeLoopback: true, // of those the filter lets through
+		DisableActiveTCP:    true, // an offer must not make the pod dial
+		MulticastDNSMode:    ice.MulticastDNSModeDisabled,
+		DisconnectedTimeout: &disconnected, FailedTimeout: &failed, KeepaliveInterval: &keepAlive,
+		LoggerFactory: silence{},
+	}
 }
 
 // close frees the ports and waits for those who use them.
@@ -108,73 +116,8 @@ func (e *rtcEngine) close() {
 	}
 }
 
-// maxCandidates of an offer are used: more would make the pod send checks to
-// whatever addresses somebody names.
-const maxCandidates = 8
-
-// checkOffer refuses what is not an offer of data channels alone, before anything
-// is kept for it.
-func checkOffer(sdp string) error {
-	if len(sdp) > announce.MaxSDP {
-		return fmt.Errorf("an offer of %d bytes", len(sdp))
-	}
-	media := 0
-	for line := range strings.Lines(sdp) {
-		if !strings.HasPrefix(line, "m=") {
-			continue
-		}
-		if media++; media > 1 || !strings.HasPrefix(line, "m=application ") {
-			return errors.New("an offer of other than one data channel section")
-		}
-	}
-	if media == 0 {
-		return errors.New("an offer of nothing")
-	}
-	return nil
-}
-
-// usableOffer leaves out candidates that are of no use here: names of multicast DNS,
-// TCP (a browser dials us), and those past maxCandidates. Without any, the browser
-// still reaches us and becomes known as peer-reflexive.
-func usableOffer(sdp string) string {
-	var b strings.Builder
-	n := 0
-	for line := range strings.Lines(sdp) {
-		if strings.HasPrefix(line, "a=candidate:") {
-			f := strings.Fields(line)
-			if len(f) < 8 || !strings.EqualFold(f[2], "udp") || strings.HasSuffix(f[4], ".local") || n == maxCandidates {
-				continue
-			}
-			n++
-		}
-		b.WriteString(line)
-	}
-	return b.String()
-}
-
-// maxPeerMessage is the longest message of the data channel that a peer may send, in
-// bytes; the answer says so. The longest of a viewer's is the bitfield of a torrent
-// with the most pieces. Every peer holds a buffer of this length.
-const maxPeerMessage = 20 << 10
-
-// complete gives an answer the candidates of all addresses in place of pion's.
-func (e *rtcEngine) complete(sdp string) string {
-	var b strings.Builder
-	for line := range strings.Lines(sdp) {
-		if !strings.HasPrefix(line, "a=candidate:") && !strings.HasPrefix(line, "a=end-of-candidates") {
-			b.WriteString(line)
-		}
-	}
-	fmt.Fprintf(&b, "a=max-message-size:%d\r\n", maxPeerMessage)
-	for _, c := range e.candidates {
-		b.WriteString("a=" + c + "\r\n")
-	}
-	b.WriteString("a=end-of-candidates\r\n")
-	return b.String()
-}
-
 // networks are the kinds of candidates that fit the bound addresses.
-func (l *rtcListener) networks() []webrtc.NetworkType {
+func (l *rtcListener) networks() []ice.NetworkType {
 	var four, six bool
 	for _, ip := range l.ips {
 		if ip.Is4() {
@@ -183,12 +126,12 @@ func (l *rtcListener) networks() []webrtc.NetworkType {
 			six = true
 		}
 	}
-	var n []webrtc.NetworkType
+	var n []ice.NetworkType
 	if four {
-		n = append(n, webrtc.NetworkTypeUDP4, webrtc.NetworkTypeTCP4)
+		n = append(n, ice.NetworkTypeUDP4, ice.NetworkTypeTCP4)
 	}
 	if six {
-		n = append(n, webrtc.NetworkTypeUDP6, webrtc.NetworkTypeTCP6)
+		n = append(n, ice.NetworkTypeUDP6, ice.NetworkTypeTCP6)
 	}
 	return n
 }

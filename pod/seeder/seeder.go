@@ -207,9 +207,9 @@ func (s *Seeder) Run(ctx context.Context) error {
 // Answer answers a browser's offer for torrent h with a description that holds all
 // candidates. peer is the offerer's name in the swarm, from the address it asks
 // from. The same peer asking again replaces a connection that never opened and is
-// refused beside one that did. Errors are *api.Error.
-func (s *Seeder) Answer(ctx context.Context, h magnet.InfoHash, peer wire.PeerID, from netip.Addr, offerSDP string) (string, error) {
-	answer, err := s.answer(ctx, peerKey{h, peer, from.Unmap()}, offerSDP)
+// refused beside one that did. Nothing is waited for. Errors are *api.Error.
+func (s *Seeder) Answer(_ context.Context, h magnet.InfoHash, peer wire.PeerID, from netip.Addr, offerSDP string) (string, error) {
+	answer, err := s.answer(peerKey{h, peer, from.Unmap()}, offerSDP)
 	if err != nil {
 		var r *refusal
 		reason := RefusedInternal
@@ -224,8 +224,9 @@ func (s *Seeder) Answer(ctx context.Context, h magnet.InfoHash, peer wire.PeerID
 	return answer, nil
 }
 
-func (s *Seeder) answer(ctx context.Context, key peerKey, offerSDP string) (string, error) {
-	if err := checkOffer(offerSDP); err != nil {
+func (s *Seeder) answer(key peerKey, offerSDP string) (string, error) {
+	offer, err := parseOffer(offerSDP)
+	if err != nil {
 		return "", refuse(RefusedInvalid, err)
 	}
 	p, err := s.admit(key)
@@ -235,7 +236,7 @@ func (s *Seeder) answer(ctx context.Context, key peerKey, offerSDP string) (stri
 	var answer string
 	w, err := s.open(key.hash)
 	if err == nil {
-		answer, err = p.connect(ctx, w, offerSDP)
+		answer, err = p.connect(w, offer)
 	}
 	if err != nil {
 		p.stop(err)

@@ -67,6 +67,7 @@ type session struct {
 	queue     []job
 	uploads   sync.WaitGroup
 	window    window // of the uploading goroutine
+	credit    int    // of it too: bytes that the budgets allowed and that were not used
 	clock
 }
 
@@ -112,7 +113,7 @@ func (s *session) run() error {
 	if err := s.send(hello.Append(nil)); err != nil {
 		return err
 	}
-	buf := make([]byte, maxPeerMessage)
+	buf := make([]byte, longestMessage(s.torrent))
 	for {
 		n, err := s.channel.Read(buf)
 		if err != nil {

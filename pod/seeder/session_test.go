@@ -120,10 +120,10 @@ func TestMisbehaviour(t *testing.T) {
 		"unasked block":              func(k *talk) { k.ready(true); k.send(wire.Message{Kind: wire.Piece, Data: []byte("x")}) },
 		"bitfield of another length": func(k *talk) { k.ready(true); k.send(wire.Message{Kind: wire.Bitfield, Data: []byte{0, 0}}) },
 		"have past the end":          func(k *talk) { k.ready(true); k.send(wire.Message{Kind: wire.Have, Index: 4}) },
-		"message over 64 KiB":        func(k *talk) { k.ready(true); k.say([]byte{0, 1, 0, 1, 20}) },
-		"channel message over 20 KiB": func(k *talk) {
+		"message over 65 KiB":        func(k *talk) { k.ready(true); k.say([]byte{0, 1, 4, 1, 20}) },
+		"channel message over 8 KiB": func(k *talk) {
 			k.ready(true)
-			k.say(make([]byte, maxPeerMessage+1))
+			k.say(make([]byte, peerMessage+1))
 		},
 		"extension not offered": func(k *talk) {
 			k.say(wire.Handshake{InfoHash: k.book.torrent.InfoHash, PeerID: wire.PeerID{2}}.Append(nil))
@@ -441,7 +441,7 @@ func FuzzSession(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte, cut uint16) {
 		k := startTalk(t, b, nil)
 		k.takeAll()
-		size := int(cut)%maxPeerMessage + 1
+		size := int(cut)%peerMessage + 1
 		for part := range slices.Chunk(in, size) {
 			if !k.say(part) {
 				break

@@ -98,15 +98,14 @@ func lowMark(window int) uint64 { return uint64(window) * 3 / 4 }
 // so that what is cancelled meanwhile costs nothing.
 func (s *session) upload() {
 	s.window.restart(time.Now(), s.drainedBytes())
-	credit := 0 // bytes that the budgets allowed and that were not used
 	buf := s.buffers.get()
 	defer s.buffers.put(buf)
 	for {
 		n := s.first()
-		if !s.waitBelow(s.window.size) || s.afford(n-credit) != nil {
+		if !s.waitBelow(s.window.size) || s.afford(n-s.credit) != nil {
 			return // it is closed, and so is the queue
 		}
-		credit = max(credit, n)
+		s.credit = max(s.credit, n)
 		j, ok := s.next()
 		if !ok {
 			return
@@ -119,7 +118,7 @@ func (s *session) upload() {
 			s.stop(err)
 			return
 		}
-		credit -= len(b)
+		s.credit -= len(b)
 		if !j.metadata {
 			s.sent.Add(int64(j.length))
 		}

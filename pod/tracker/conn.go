@@ -17,10 +17,12 @@ func (l *loop) linger() time.Duration { return l.limits.Ping / 12 }
 func (l *loop) probeTime() time.Duration { return l.limits.Ping / 6 }
 
 // How many bytes are collected within one turn of the loop before they are sent:
-// for one connection, and for all.
+// for one connection, and for all. What a loaded tracker sends goes to many
+// connections: where little is held for all, it goes out in many small writes
+// (go run ./build/bench tracker -only cpu).
 const (
 	flushSize   = 32 << 10
-	pendingSize = 1 << 20
+	pendingSize = 8 << 20
 )
 
 // conn is one WebSocket connection. The loop owns it.
@@ -28,6 +30,7 @@ type conn struct {
 	link    link
 	visitor *visitor
 	from    netip.Addr
+	query   string // of the address that it came to, see Config.Admits
 
 	peers []*peer // its memberships
 

@@ -52,6 +52,10 @@ func (t *Tracker) announce(c *fiber.Ctx) error {
 		t.loop.count.refused[refusedMessage].Add(1)
 		return sendBencode(c, fiber.StatusBadRequest, failureResponse{Reason: err.Error()})
 	}
+	if !t.cfg.Admits(n.hash, string(c.Request().URI().QueryString())) {
+		t.loop.count.refused[refusedPass].Add(1)
+		return sendBencode(c, fiber.StatusOK, failureResponse{Reason: noPass})
+	}
 	var reply nativeReply
 	var ok bool
 	if !t.loop.do(func() { reply, ok = t.loop.announceNative(n) }) {
@@ -108,11 +112,11 @@ func (t *Tracker) scrape(c *fiber.Ctx) error {
 		t.loop.count.refused[refusedMessage].Add(1)
 		return sendBencode(c, fiber.StatusBadRequest, failureResponse{Reason: err.Error()})
 	}
-	files := make(map[string]scrapedFile, len(hashes))
+	files, query := make(map[string]scrapedFile, len(hashes)), string(c.Request().URI().QueryString())
 	ok := t.loop.do(func() {
 		t.loop.count.scrapes.Add(1)
 		for _, h := range hashes {
-			n := t.loop.scraped(h)
+			n := t.loop.scraped(h, query)
 			files[string(h[:])] = scrapedFile{n.complete, n.downloaded, n.incomplete}
 		}
 	})

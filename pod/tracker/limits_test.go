@@ -244,7 +244,7 @@ func TestReaderThatRests(t *testing.T) {
 func TestQuietConnections(t *testing.T) {
 	everyPath(t, func(t *testing.T, p path) {
 		h := hash("film")
-		w := start(t, p, Config{Serves: serving(h), Interval: 500 * time.Millisecond, Limits: Limits{Ping: time.Second}}, nil)
+		w := start(t, p, Config{Serves: serving(h), Interval: 700 * time.Millisecond, Limits: Limits{Ping: 2 * time.Second}}, nil)
 		half := w.dial()
 		half.announce(h, nil)
 		half.nc.Write(ws.MustCompileFrame(ws.MaskFrame(ws.NewTextFrame(make([]byte, 1000))))[:50])
@@ -266,12 +266,13 @@ func TestQuietConnections(t *testing.T) {
 
 func TestPeersExpire(t *testing.T) {
 	h := hash("film")
-	w := start(t, plain, Config{Serves: serving(h), Interval: 100 * time.Millisecond, Limits: Limits{Ping: 600 * time.Millisecond}}, nil)
+	g := hash("other film")
+	w := start(t, plain, Config{Serves: serving(h, g), Interval: 500 * time.Millisecond, Limits: Limits{Ping: 3 * time.Second}}, nil)
 	a, b := w.dial(), w.dial()
 	a.announce(h, nil)
-	// a lives and answers pings, but announces no more.
+	// a lives, but announces this film no more.
 	until(t, "the peer expires", func() bool {
-		a.frame(time.Millisecond)
+		a.announce(g, nil)
 		return b.announce(h, event(announce.Stopped)).Incomplete == 0
 	})
 	a.announce(h, nil)

@@ -18,6 +18,7 @@ type loop struct {
 	limits   Limits
 	interval time.Duration
 	serves   func(magnet.InfoHash) bool
+	admits   func(h magnet.InfoHash, query string) bool
 	open     bool
 	seeder   Seeder
 	visitors *visitors
@@ -32,23 +33,24 @@ type loop struct {
 	closed bool // nothing is posted any more
 
 	// owned by the loop
-	ctx      context.Context // of Run
-	now      time.Duration   // since start, at the beginning of this turn
-	wall     time.Time       // the same
-	ended    bool
-	swarms   map[magnet.InfoHash]*swarm
-	peers    queue // of all swarms
-	dropped  map[magnet.InfoHash]*tombstone
-	buckets  [][]*conn // every connection; one bucket is visited a tick
-	tick     int       // the bucket that was visited last
-	nextTick time.Duration
-	dirty    []*conn // with something to send
-	pending  int     // bytes queued since everything was sent
-	watched  []*conn // with a deadline
-	free     [][]byte
-	request  announce.Request
-	chosen   []*peer
-	waiting  int // offers that wait for the seeder, or are with it
+	ctx       context.Context // of Run
+	now       time.Duration   // since start, at the beginning of this turn
+	wall      time.Time       // the same
+	ended     bool
+	swarms    map[magnet.InfoHash]*swarm
+	peers     queue // of all swarms
+	dropped   map[magnet.InfoHash]*tombstone
+	buckets   [][]*conn // every connection; one bucket is visited a tick
+	tick      int       // the bucket that was visited last
+	nextTick  time.Duration
+	dirty     []*conn // with something to send
+	pending   int     // bytes queued since everything was sent
+	watched   []*conn // with a deadline
+	free      [][]byte
+	freeBytes int // capacity of free
+	request   announce.Request
+	chosen    []*peer
+	waiting   int // offers that wait for the seeder, or are with it
 
 	// tasks are the goroutines that the loop started.
 	tasks sync.WaitGroup
@@ -196,9 +198,10 @@ func (l *loop) intervalSeconds() int64 { return max(1, int64(l.interval/time.Sec
 // expiry is how long after its last announce a peer is taken for gone.
 func (l *loop) expiry() time.Duration { return 3 * l.interval }
 
-// Buffers of idle connections go round: at most mostFree, of at most freeSize bytes.
+// Buffers of idle connections go round: at most mostFree bytes, of at most freeSize
+// each.
 const (
-	mostFree = 128
+	mostFree = 4 << 20
 	freeSize = 32 << 10
 )
 
@@ -206,13 +209,15 @@ func (l *loop) buffer() []byte {
 	if n := len(l.free); n > 0 {
 		b := l.free[n-1]
 		l.free = l.free[:n-1]
+		l.freeBytes -= cap(b)
 		return b
 	}
 	return make([]byte, 0, 2<<10)
 }
 
 func (l *loop) release(b []byte) {
-	if b != nil && cap(b) <= freeSize && len(l.free) < mostFree {
+	if b != nil && cap(b) <= freeSize && l.freeBytes+cap(b) <= mostFree {
 		l.free = append(l.free, b[:0])
+		l.freeBytes += cap(b)
 	}
 }

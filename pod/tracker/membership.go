@@ -12,7 +12,7 @@ import (
 // does not serve h.
 func (l *loop) served(h magnet.InfoHash) *swarm {
 	s := l.swarms[h]
-	if s != nil && s.own {
+	if s != nil && (s.own || l.now-s.looked < lookAgain) {
 		return s // until Drop
 	}
 	own := l.serves(h)
@@ -22,13 +22,17 @@ func (l *loop) served(h magnet.InfoHash) *swarm {
 	if s == nil {
 		s = &swarm{hash: h}
 	}
-	s.own = own && l.seeder != nil
+	s.own, s.looked = own && l.seeder != nil, l.now
 	return s
 }
 
-// scraped gives the counts of h; zeros if the tracker does not serve it.
-func (l *loop) scraped(h magnet.InfoHash) counts {
-	if s := l.served(h); s != nil {
+// lookAgain is for how long an open tracker believes that a torrent is not of this
+// pod: whether its file is there is asked of the disk.
+const lookAgain = time.Second
+
+// scraped gives the counts of h; zeros if the tracker does not serve it to who asks.
+func (l *loop) scraped(h magnet.InfoHash, query string) counts {
+	if s := l.served(h); s != nil && l.admits(h, query) {
 		return s.counts()
 	}
 	return counts{}

@@ -61,6 +61,10 @@ func (l *loop) announce(c *conn) {
 		l.fail(c, refusedInfoHash, "this pod does not have that torrent")
 		return
 	}
+	if !l.admits(s.hash, c.query) {
+		l.fail(c, refusedPass, noPass)
+		return
+	}
 	p := c.member(s)
 	holder := s.byID[r.PeerID]
 	switch {
@@ -103,6 +107,9 @@ func (l *loop) announce(c *conn) {
 	l.introduce(p)
 }
 
+// noPass is told to who may not take part.
+const noPass = "this video is for members, and the link to it is not good, or not any more"
+
 // respond tells a connection of a swarm. A response has no peer_id: a client would
 // take it for an introduction.
 func (l *loop) respond(c *conn, s *swarm) {
@@ -144,7 +151,7 @@ func (l *loop) scrape(c *conn) {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		n := l.scraped(h)
+		n := l.scraped(h, c.query)
 		out = append(announce.ID(h).AppendJSON(out), `:{"complete":`...)
 		out = strconv.AppendInt(out, int64(n.complete), 10)
 		out = strconv.AppendInt(append(out, `,"incomplete":`...), int64(n.incomplete), 10)
@@ -170,7 +177,7 @@ func (l *loop) introduce(p *peer) {
 	if s.own && !p.seeder && others < len(offers) && others < l.limits.SmallSwarm && !l.seeder.Knows(s.hash, p.id, p.conn.from) {
 		l.askSeeder(p, &offers[others])
 	}
-	l.chosen = s.browsers.pick(l.chosen[:0], p, p.seeder, len(offers))
+	l.chosen = s.meet(l.chosen[:0], p, len(offers))
 	for i, q := range l.chosen {
 		l.relayOffer(p, q, &offers[i])
 	}

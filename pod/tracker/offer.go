@@ -26,6 +26,10 @@ func (t *Tracker) offer(c *fiber.Ctx) error {
 		t.loop.count.refused[refusedMessage].Add(1)
 		return sendError(c, e)
 	}
+	if !t.cfg.Admits(in.InfoHash, queryOf(c)) {
+		t.loop.count.refused[refusedPass].Add(1)
+		return sendError(c, &api.Error{Code: api.CodeUnauthorized, Message: "This video is for members. Log in, and open its page again."})
+	}
 	var known, queued bool
 	if !t.loop.do(func() {
 		s := t.loop.served(in.InfoHash)

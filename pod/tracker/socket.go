@@ -26,13 +26,24 @@ func (t *Tracker) socket(c *fiber.Ctx) error {
 		t.loop.count.refused[refusedFrame].Add(1)
 		return c.Status(status).JSON(&api.Error{Code: api.CodeInvalid, Message: message})
 	}
-	from := t.clientAddr(c)
+	from, query := t.clientAddr(c), queryOf(c)
 	ctx := c.Context()
 	// The place of the connection is taken where the connection is: the server does
 	// not tell of one that ends before.
 	ctx.HijackSetNoResponse(true)
-	ctx.Hijack(func(nc net.Conn) { t.accept(nc, accept, from) })
+	ctx.Hijack(func(nc net.Conn) { t.accept(nc, accept, from, query) })
 	return nil
+}
+
+// maxQuery bounds what is kept of a connection's address, in bytes: a pass has less.
+const maxQuery = 512
+
+// queryOf is the query of a request's address, "" where it is too long.
+func queryOf(c *fiber.Ctx) string {
+	if q := c.Request().URI().QueryString(); len(q) <= maxQuery {
+		return string(q)
+	}
+	return ""
 }
 
 // handshake checks the request for a WebSocket and gives what to accept it with, or
@@ -69,7 +80,7 @@ func hasToken(list, token string) bool {
 }
 
 // accept answers a handshake and hands the connection to the loop.
-func (t *Tracker) accept(nc net.Conn, accept string, from netip.Addr) {
+func (t *Tracker) accept(nc net.Conn, accept string, from netip.Addr, query string) {
 	early := buffered(nc, t.cfg.Limits.Message)
 	nc = owned(nc)
 	nc.SetWriteDeadline(time.Now().Add(handshakeTime))
@@ -91,7 +102,7 @@ func (t *Tracker) accept(nc net.Conn, accept string, from netip.Addr) {
 	if link == nil {
 		link = newStream(t.loop, nc)
 	}
-	c := &conn{link: link, visitor: v, from: from}
+	c := &conn{link: link, visitor: v, from: from, query: query}
 	if !t.loop.post(func() { t.loop.attach(c, early) }) {
 		link.close()
 		t.loop.visitors.disconnect(v)

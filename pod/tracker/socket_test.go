@@ -315,7 +315,7 @@ func TestHandshake(t *testing.T) {
 				}
 			}()
 			io.Copy(io.Discard, nc)
-			if took := time.Since(began); took > 8*time.Second {
+			if took := time.Since(began); took > 30*time.Second { // and a minute to say all
 				t.Errorf("a slow handshake held its connection for %v", took)
 			}
 			nc.Close()

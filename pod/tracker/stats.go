@@ -33,11 +33,12 @@ const (
 	refusedQueue                     // a reader too slow
 	refusedQuiet                     // no sign of life, or no end of a message
 	refusedSeeder                    // the seeder would not answer an offer, or was busy
+	refusedPass                      // not a member
 	reasons
 )
 
 var reasonNames = [reasons]string{
-	"message", "info_hash", "peer_id", "torrents", "rate", "connections", "full", "offer", "answer", "frame", "queue", "quiet", "seeder",
+	"message", "info_hash", "peer_id", "torrents", "rate", "connections", "full", "offer", "answer", "frame", "queue", "quiet", "seeder", "pass",
 }
 
 // counters are what Stats is made of.

@@ -3,6 +3,7 @@ package tracker
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"kinopod/shared/magnet"
@@ -12,12 +13,14 @@ import (
 // swarm is the peers of one torrent. It exists while it has one.
 type swarm struct {
 	hash       magnet.InfoHash
-	own        bool // the pod has the file, and counts as one seeder
+	own        bool          // the pod has the file, and counts as one seeder
+	looked     time.Duration // when that was looked for
 	browsers   group
 	natives    group
 	byID       map[wire.PeerID]*peer    // browsers
 	byAddr     map[netip.AddrPort]*peer // natives
 	downloaded int                      // peers that completed
+	latest     [8]*peer                 // browsers that came last, the newest first; nil for one that left
 }
 
 // peer is a member of one swarm: a browser by its connection, or a native client
@@ -105,6 +108,27 @@ func (g *group) pick(chosen []*peer, p *peer, seeder bool, n int) []*peer {
 	return chosen
 }
 
+// meet appends to chosen n different browsers for p to meet, or all if there are fewer.
+// Where p came lately, half of them did so too: they play nearest ahead of it, and have
+// what it needs next. Those by lot keep the swarm in one piece.
+func (s *swarm) meet(chosen []*peer, p *peer, n int) []*peer {
+	lately := slices.Contains(s.latest[:], p)
+	for _, q := range s.latest {
+		if lately && len(chosen) < (n+1)/2 && q != nil && q != p && !(p.seeder && q.seeder) {
+			chosen = append(chosen, q)
+		}
+	}
+	near := len(chosen)
+	chosen = s.browsers.pick(chosen, p, p.seeder, n)
+	met := chosen[:near]
+	for _, q := range chosen[near:] {
+		if len(met) < n && !slices.Contains(met[:near], q) {
+			met = append(met, q)
+		}
+	}
+	return met
+}
+
 // other is the i-th peer that is not p.
 func (g *group) other(i int, p *peer) *peer {
 	if p != nil && i >= p.index {
@@ -134,6 +158,8 @@ func (s *swarm) add(p *peer) {
 		s.byID = map[wire.PeerID]*peer{}
 	}
 	s.byID[p.id] = p
+	copy(s.latest[1:], s.latest[:])
+	s.latest[0] = p
 }
 
 func (s *swarm) remove(p *peer) {
@@ -142,6 +168,9 @@ func (s *swarm) remove(p *peer) {
 		delete(s.byAddr, p.addr)
 	} else {
 		delete(s.byID, p.id)
+		if i := slices.Index(s.latest[:], p); i >= 0 {
+			s.latest[i] = nil
+		}
 	}
 	p.swarm = nil
 }

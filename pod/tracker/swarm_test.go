@@ -102,3 +102,47 @@ func BenchmarkPick(b *testing.B) {
 		chosen = g.pick(chosen[:0], g.peers[5], false, 10)
 	}
 }
+
+// Half of those whom a newcomer meets came last; nobody is met twice, nor after leaving.
+func TestWhoCameLastIsMet(t *testing.T) {
+	var s swarm
+	var peers []*peer
+	for i := range 30 {
+		p := &peer{conn: &conn{}, seeder: i%5 == 0}
+		binary.BigEndian.PutUint32(p.id[:], uint32(i))
+		s.add(p)
+		peers = append(peers, p)
+	}
+	self, left := peers[29], peers[28]
+	s.remove(left)
+	for range 1000 {
+		met := s.meet(nil, self, 5)
+		if len(met) != 5 || met[0] != peers[27] || met[1] != peers[26] || slices.Contains(met, self) || slices.Contains(met, left) {
+			t.Fatalf("met %d: %v", len(met), met)
+		}
+		for i, p := range met {
+			if slices.Contains(met[:i], p) {
+				t.Fatal("met twice")
+			}
+		}
+	}
+	// Who came long ago meets by lot: else those who came last would meet all.
+	hits := 0
+	for range 1000 {
+		if slices.Contains(s.meet(nil, peers[1], 5), peers[27]) {
+			hits++
+		}
+	}
+	if hits > 400 {
+		t.Errorf("of 1000 meetings of one who came long ago, %d were with one who came last", hits)
+	}
+	seeder := peers[25]
+	for _, p := range s.meet(nil, seeder, 40) {
+		if p.seeder {
+			t.Error("a seeder met a seeder")
+		}
+	}
+	if n := len(s.meet(nil, self, 40)); n != 28 {
+		t.Errorf("%d of 28 were met", n)
+	}
+}

@@ -39,6 +39,10 @@ type Config struct {
 	Open   bool                       // a public tracker: any info hash, not just those of Serves
 	Serves func(magnet.InfoHash) bool // the pod has the file; asked often, by the loop: it must not wait for others
 
+	// Admits says whether who came with this query (of the tracker's address) may take part
+	// in a swarm that is served; nil: everybody may. It must not wait for others.
+	Admits func(h magnet.InfoHash, query string) bool
+
 	Interval time.Duration // how often peers are to announce; 0 is DefaultInterval
 
 	ConnectionsPerAddress int // WebSockets of an IPv4 address or IPv6 /64; 0 is no limit
@@ -125,8 +129,11 @@ func newTracker(cfg Config, seeder Seeder, p poller) *Tracker {
 	if cfg.Serves == nil {
 		cfg.Serves = func(magnet.InfoHash) bool { return false }
 	}
+	if cfg.Admits == nil {
+		cfg.Admits = func(magnet.InfoHash, string) bool { return true }
+	}
 	return &Tracker{cfg: cfg, loop: &loop{
-		log: cfg.Log, limits: cfg.Limits, interval: cfg.Interval, serves: cfg.Serves, open: cfg.Open,
+		log: cfg.Log, limits: cfg.Limits, interval: cfg.Interval, serves: cfg.Serves, admits: cfg.Admits, open: cfg.Open,
 		seeder: seeder, poller: p, start: time.Now(),
 		visitors: newVisitors(cfg.ConnectionsPerAddress, cfg.Limits.Connections, cfg.MessagesPerSecond),
 		seeding:  make(chan struct{}, cfg.Limits.SeederOffers),

@@ -35,6 +35,10 @@ func TestStore(t *testing.T, open func(testing.TB) accounts.Store) {
 		{"MaxSessions", testMaxSessions},
 		{"SetPassword", testSetPassword},
 		{"NoSessionOutlivesItsPassword", testNoSessionOutlivesItsPassword},
+		{"Profile", testProfile},
+		{"SetRole", testSetRole},
+		{"RemoveUser", testRemoveUser},
+		{"OneAdminStays", testOneAdminStays},
 		{"Quota", testQuota},
 		{"QuotaHoldsInARace", testQuotaHoldsInARace},
 	} {

@@ -163,6 +163,9 @@ func testQuota(t testing.TB, s accounts.Store) {
 		}
 	}
 	used(0)
+	wantErr(t, "nobody's", s.Reserve(ctx, "anna", one, 100), accounts.ErrNotFound)
+	used(0)
+	mustCreate(t, s, user("Anna"))
 	reserve(one, 100)
 	reserve(one, 100) // once more is not twice as much
 	used(60)
@@ -199,6 +202,7 @@ func testQuota(t testing.TB, s accounts.Store) {
 }
 
 func testQuotaHoldsInARace(t testing.TB, s accounts.Store) {
+	mustCreate(t, s, user("anna"))
 	won := race(t, 32, func(int) error {
 		return s.Reserve(t.Context(), "anna", accounts.Reservation{ID: video.NewID("pod.example"), Bytes: 10, At: now()}, 105)
 	}, accounts.ErrQuota)

@@ -20,10 +20,51 @@ func friendVideo(n int) video.Video {
 	return v
 }
 
-func mustTake(t testing.TB, s catalog.Store, v video.Video, want bool) {
+func mustTake(t testing.TB, s catalog.Store, v video.Video, want catalog.Outcome) {
 	t.Helper()
-	if changed, err := s.Take(t.Context(), v); err != nil || changed != want {
-		t.Fatalf("Take: %v, %v, want %v", changed, err, want)
+	if got, err := s.Take(t.Context(), v); err != nil || len(got) != 1 || got[0] != want {
+		t.Fatalf("Take: %v, %v, want %v", got, err, want)
+	}
+}
+
+// testTakeMany takes videos of every outcome together, some of which share what others
+// are found by.
+func testTakeMany(t testing.TB, s catalog.Store) {
+	known, older, gone := friendVideo(1), friendVideo(2), friendVideo(3)
+	for _, v := range []video.Video{known, older, gone} {
+		mustTake(t, s, v, catalog.Taken)
+	}
+	if err := s.Drop(t.Context(), theirs, gone.ID, true); err != nil {
+		t.Fatal(err)
+	}
+	newer := older
+	newer.Revision, newer.Name = older.Revision+1, "as it is now"
+	stolen := known
+	stolen.Origin, stolen.Revision = "other.example", known.Revision+1
+	twice := friendVideo(4)
+	later := twice
+	later.Revision, later.Name = twice.Revision+1, "later in the same message"
+	alike := friendVideo(5)
+	alike.Thumbnail = friendVideo(6).Thumbnail
+	another := friendVideo(7)
+	another.Thumbnail, another.Renditions = alike.Thumbnail, alike.Renditions
+	videos := []video.Video{known, newer, gone, stolen, twice, alike, later, another}
+	want := []catalog.Outcome{catalog.Known, catalog.Taken, catalog.Withdrawn, catalog.Foreign, catalog.Taken, catalog.Taken, catalog.Taken, catalog.Taken}
+	for range 100 { // more than are sent to a store at a time
+		videos, want = append(videos, friendVideo(100)), append(want, catalog.Taken)
+	}
+	got, err := s.Take(t.Context(), videos...)
+	if err != nil || !slices.Equal(got, want) {
+		t.Fatalf("%v, %v; want %v", got, err, want)
+	}
+	for _, v := range append([]video.Video{known, newer, alike, later, another}, videos[8:]...) {
+		wantVideo(t, s, v)
+	}
+	if n, err := s.Count(t.Context(), theirs); err != nil || n != 105 {
+		t.Errorf("%d videos, %v", n, err)
+	}
+	if got, err := s.Take(t.Context()); err != nil || len(got) != 0 {
+		t.Errorf("nothing: %v, %v", got, err)
 	}
 }
 
@@ -56,23 +97,23 @@ func testRevisions(t testing.TB, s catalog.Store) {
 
 func testTake(t testing.TB, s catalog.Store) {
 	v := friendVideo(1)
-	mustTake(t, s, v, true)
+	mustTake(t, s, v, catalog.Taken)
 	wantVideo(t, s, v)
 	if got, err := s.ByThumbnail(t.Context(), v.Thumbnail); err != nil || got.ID != v.ID {
 		t.Errorf("by its thumbnail: %v, %v", got.ID, err)
 	}
 	_, err := s.ByThumbnail(t.Context(), newThumbnail())
 	wantErr(t, "by another thumbnail", err, catalog.ErrNotFound)
-	mustTake(t, s, v, false)
+	mustTake(t, s, v, catalog.Known)
 	earlier := v
 	earlier.Revision, earlier.Name = v.Revision-1, "as it was"
-	mustTake(t, s, earlier, false)
+	mustTake(t, s, earlier, catalog.Known)
 	wantVideo(t, s, v)
 
 	later := friendVideo(9)
 	later.ID, later.Revision, later.Uploader = v.ID, v.Revision+1, "carl"
 	later.Renditions[0] = v.Renditions[0] // one file stays
-	mustTake(t, s, later, true)
+	mustTake(t, s, later, catalog.Taken)
 	wantVideo(t, s, later)
 	for _, l := range []catalog.Listing{{Limit: 10}, {Limit: 10, Origin: theirs}, {Limit: 10, Origin: theirs, Uploader: "carl"}} {
 		if ids := list(t, s, l); len(ids) != 1 || ids[0] != v.ID {
@@ -93,8 +134,7 @@ func testTake(t testing.TB, s catalog.Store) {
 
 	stolen := later
 	stolen.Origin, stolen.Revision = "other.example", later.Revision+1
-	_, err = s.Take(t.Context(), stolen)
-	wantErr(t, "another's video", err, catalog.ErrForeign)
+	mustTake(t, s, stolen, catalog.Foreign)
 	wantVideo(t, s, later)
 }
 
@@ -122,7 +162,7 @@ func testTakeInARace(t testing.TB, s catalog.Store) {
 
 func testDrop(t testing.TB, s catalog.Store) {
 	v := friendVideo(1)
-	mustTake(t, s, v, true)
+	mustTake(t, s, v, catalog.Taken)
 	wantErr(t, "by another", s.Drop(t.Context(), "other.example", v.ID, true), catalog.ErrNotFound)
 	wantVideo(t, s, v)
 	if err := s.Drop(t.Context(), theirs, v.ID, true); err != nil {
@@ -134,22 +174,21 @@ func testDrop(t testing.TB, s catalog.Store) {
 	}
 	wantLists(t, s, nil, []string{v.Thumbnail})
 	again := friendVideo(2) // gone, and perhaps not for good
-	mustTake(t, s, again, true)
+	mustTake(t, s, again, catalog.Taken)
 	if err := s.Drop(t.Context(), theirs, again.ID, false); err != nil {
 		t.Fatal(err)
 	}
-	mustTake(t, s, again, true)
-	_, err := s.Take(t.Context(), v)
-	wantErr(t, "a page that was read before", err, catalog.ErrWithdrawn)
+	mustTake(t, s, again, catalog.Taken)
+	mustTake(t, s, v, catalog.Withdrawn) // of a page that was read before
 }
 
 func testDropSome(t testing.TB, s catalog.Store) {
 	ours := mustAdd(t, s, NewVideo(0))
 	for i := range 7 {
-		mustTake(t, s, friendVideo(i), true)
+		mustTake(t, s, friendVideo(i), catalog.Taken)
 	}
 	v := friendVideo(8)
-	mustTake(t, s, v, true)
+	mustTake(t, s, v, catalog.Taken)
 	total := 0
 	for range 100 {
 		n, err := s.DropSome(t.Context(), theirs, 3)
@@ -166,7 +205,7 @@ func testDropSome(t testing.TB, s catalog.Store) {
 	if ids := list(t, s, catalog.Listing{Limit: 10}); len(ids) != 1 || ids[0] != ours.ID {
 		t.Errorf("%v are listed", ids)
 	}
-	mustTake(t, s, v, true) // friends again
+	mustTake(t, s, v, catalog.Taken) // friends again
 }
 
 func testMarks(t testing.TB, s catalog.Store) {
@@ -175,7 +214,7 @@ func testMarks(t testing.TB, s catalog.Store) {
 	for i := range 30 {
 		v := friendVideo(i)
 		v.Revision += int64(i)
-		mustTake(t, s, v, true)
+		mustTake(t, s, v, catalog.Taken)
 		want[v.ID] = v.Revision
 	}
 	got := map[video.ID]int64{}
@@ -197,7 +236,7 @@ func testMarks(t testing.TB, s catalog.Store) {
 
 func testUnclaimed(t testing.TB, s catalog.Store) {
 	ours, theirs, gone, never := mustAdd(t, s, NewVideo(0)), friendVideo(1), mustAdd(t, s, NewVideo(2)), newThumbnail()
-	mustTake(t, s, theirs, true)
+	mustTake(t, s, theirs, catalog.Taken)
 	mustWithdraw(t, s, gone.ID)
 	got, err := s.Unclaimed(t.Context(), []string{ours.Thumbnail, theirs.Thumbnail, gone.Thumbnail, never})
 	if err != nil || !slices.Equal(got, []string{gone.Thumbnail, never}) {
@@ -211,7 +250,7 @@ func testFriendsDoNotTouchOurFiles(t testing.TB, s catalog.Store) {
 	ours := mustAdd(t, s, NewVideo(0))
 	liar := friendVideo(1)
 	liar.Renditions = append([]video.Rendition(nil), ours.Renditions...)
-	mustTake(t, s, liar, true)
+	mustTake(t, s, liar, catalog.Taken)
 	if got, err := s.ByInfoHash(t.Context(), ours.Origin, ours.Renditions[0].InfoHash); err != nil || got.ID != ours.ID {
 		t.Errorf("%v, %v", got.ID, err)
 	}
@@ -222,7 +261,7 @@ func testFriendsDoNotTouchOurFiles(t testing.TB, s catalog.Store) {
 
 	again := friendVideo(2)
 	again.Renditions = liar.Renditions
-	mustTake(t, s, again, true)
+	mustTake(t, s, again, catalog.Taken)
 	mustWithdraw(t, s, ours.ID)
 	files := []magnet.InfoHash{ours.Renditions[0].InfoHash, ours.Renditions[1].InfoHash}
 	wantLists(t, s, files, []string{liar.Thumbnail, ours.Thumbnail})

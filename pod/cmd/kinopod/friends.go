@@ -49,7 +49,11 @@ func (listFriends) Run(ctx context.Context, c *command) error {
 		if !f.LastDelivery.IsZero() {
 			last = f.LastDelivery.Local().Format(time.DateTime)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%s\t%s\n", f.Host, f.State, f.Score, f.Videos, f.Behind, last, f.Problem)
+		state := string(f.State)
+		if f.Dormant {
+			state = "dormant" // until one of both upgrades
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%s\t%s\n", f.Host, state, f.Score, f.Videos, f.Behind, last, f.Problem)
 	}
 	return w.Flush()
 }

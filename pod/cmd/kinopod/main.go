@@ -69,6 +69,9 @@ type cli struct {
 	User  struct {
 		Create   createUser  `cmd:"" help:"Make an account."`
 		Password setPassword `cmd:"" help:"Give an account another password."`
+		List     listUsers   `cmd:"" help:"List the accounts of the running pod."`
+		Role     setRole     `cmd:"" help:"Change what an account may do."`
+		Remove   removeUser  `cmd:"" help:"Remove an account."`
 	} `cmd:"" help:"Look after accounts."`
 	Friends struct {
 		List    listFriends `cmd:"" help:"List the pods that this one knows."`
@@ -77,6 +80,12 @@ type cli struct {
 		Block   blockPod    `cmd:"" help:"Keep a pod out."`
 		Unblock unblockPod  `cmd:"" help:"Let a blocked pod come back."`
 	} `cmd:"" help:"Look after the friends of the running pod."`
+	Index struct {
+		Check checkIndex `cmd:"" help:"Compare the catalogue with its indexes and the search index."`
+	} `cmd:"" help:"Look after the catalogue."`
+	Key struct {
+		Change changeKey `cmd:"" help:"Give the running pod a new key, and tell its friends of it, signed with the old one."`
+	} `cmd:"" help:"Look after the pod's key."`
 	Show    showConfig  `cmd:"" name:"config" help:"Print the effective configuration and where each value came from."`
 	Version showVersion `cmd:"" help:"Print the version."`
 }

@@ -5,13 +5,19 @@ import (
 	"encoding/json"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"kinopod/pod"
+	"kinopod/pod/catalog/catalogtest"
 	"kinopod/pod/podtest"
+	"kinopod/pod/redisstore"
 	"kinopod/shared/api"
+	"kinopod/shared/video"
 )
 
 // run is a command without a process of its own.
@@ -164,6 +170,39 @@ func TestServe(t *testing.T) {
 		t.Errorf("a short password: %d %s", status, errs)
 	}
 
+	users := func(args ...string) (string, string, int) {
+		return podtest.Command(t, "", append([]string{"user"}, append(args, "--data", p.Dir)...)...)
+	}
+	if out, errs, status := users("list"); status != exitDone || !regexp.MustCompile(`(?m)^ann +user +0\.0 MiB`).MatchString(out) || !strings.Contains(out, "root  admin") {
+		t.Errorf("users: %d %s %s", status, out, errs)
+	}
+	if _, errs, status := users("remove", "root"); status != exitFailed || !strings.Contains(errs, "only administrator") {
+		t.Errorf("the only administrator: %d %s", status, errs)
+	}
+	if _, errs, status := users("role", "ann", "moderator"); status != exitDone {
+		t.Errorf("role: %d %s", status, errs)
+	}
+	if me, err := ann.Me(t.Context()); err != nil || me.Role != api.RoleModerator {
+		t.Errorf("%+v %v", me, err)
+	}
+	if _, errs, status := users("role", "ann", "king"); status != exitUsage {
+		t.Errorf("role: %d %s", status, errs)
+	}
+	v, _ := ann.Film(t, podtest.MP4)
+	if _, errs, status := users("remove", "ann"); status != exitFailed || !strings.Contains(errs, "--videos") {
+		t.Errorf("with a video: %d %s", status, errs)
+	}
+	if out, errs, status := users("remove", "ann", "--videos"); status != exitDone || !strings.Contains(out, "1 of its uploads") {
+		t.Errorf("remove: %d %s %s", status, out, errs)
+	}
+	if _, err := ann.Me(t.Context()); !api.Is(err, api.CodeUnauthorized) {
+		t.Errorf("a removed account: %v", err)
+	}
+	if _, err := api.NewClient(p.URL, "").Video(t.Context(), v.ID); !api.Is(err, api.CodeNotFound) {
+		t.Errorf("its video: %v", err)
+	}
+	p.User(t, "ann")
+
 	// another pod on the address, and with the data directory
 	address := strings.TrimPrefix(p.URL, "http://")
 	other := t.TempDir()
@@ -180,7 +219,7 @@ func TestServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer idle.Close()
-	if status, took := p.Stop(t); status != exitDone || took > 10*time.Second {
+	if status, took := p.Stop(t); status != exitDone || took > time.Minute {
 		t.Errorf("SIGTERM: status %d after %v\n%s", status, took, p.Log())
 	}
 	for _, secret := range []string{token, podtest.Password, "127.0.0.1:" + portOf(idle.LocalAddr())} {
@@ -259,6 +298,22 @@ func TestFriends(t *testing.T) {
 	do(b, exitDone, "Asked", "join", hostOf(a))
 	become(b, hostOf(a), "friend")
 
+	// a new key
+	key := func(args ...string) (string, string, int) {
+		return podtest.Command(t, "", append([]string{"key", "change", "--data", b.Dir}, args...)...)
+	}
+	if out, errs, status := key(); status != exitDone || !strings.Contains(out, "new key") || !strings.Contains(out, "back: 1.") {
+		t.Errorf("%d %s %s", status, out, errs)
+	}
+	out, errs, status := key("--json")
+	var changed pod.ChangedKey
+	if err := json.Unmarshal([]byte(out), &changed); status != exitDone || err != nil || len(changed.Key) != 43 || len(changed.Tell) != 1 || string(changed.Tell[0]) != hostOf(a) {
+		t.Errorf("%d %s %s %v", status, out, errs, err)
+	}
+	if _, errs, status := podtest.Command(t, "", "key", "change", "--data", t.TempDir()); status != exitFailed || !strings.Contains(errs, "start it first") {
+		t.Errorf("%d %s", status, errs)
+	}
+
 	// a forgotten password
 	a.User(t, "ann")
 	if out, errs, status := podtest.Command(t, "another password\n", "user", "password", "ann", "--password-stdin", "--data", a.Dir); status != exitDone {
@@ -266,5 +321,60 @@ func TestFriends(t *testing.T) {
 	}
 	if _, err := api.NewClient(a.URL, "").Login(t.Context(), api.Credentials{Username: "ann", Password: "another password"}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestIndexCheck checks a catalogue with the pod and without; what is wrong is mended.
+func TestIndexCheck(t *testing.T) {
+	p := podtest.Exec(t)
+	check := func(flags ...string) (r pod.IndexReport, status int) {
+		t.Helper()
+		out, errs, status := podtest.Command(t, "", append([]string{"index", "check", "--json", "--data", p.Dir}, flags...)...)
+		if err := json.Unmarshal([]byte(out), &r); err != nil {
+			t.Fatalf("%s %s", out, errs)
+		}
+		return r, status
+	}
+	db, err := redisstore.Open(t.Context(), filepath.Join(p.Dir, "redis", "redis.sock"), podtest.Log(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var videos []video.Video
+	for i := range 300 {
+		v := catalogtest.NewVideo(i)
+		v.ID, v.Origin = video.NewID("friend.example"), "friend.example"
+		videos = append(videos, v)
+	}
+	if _, err := db.Take(t.Context(), videos...); err != nil {
+		t.Fatal(err)
+	}
+	if r, status := check(); status != exitDone || r.Videos != 300 || r.Searched != 300 || r.Found != 0 {
+		t.Errorf("%d %+v", status, r)
+	}
+	raw := exec.CommandContext(t.Context(), "redis-cli", "-s", filepath.Join(p.Dir, "redis", "redis.sock"), "eval",
+		"redis.call('DEL', 'new', 'p:friend.example')", "0")
+	if out, err := raw.CombinedOutput(); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	if r, status := check(); status != exitFailed || r.Found != 600 || r.Mended != 0 || len(r.Problems) == 0 {
+		t.Errorf("%d %d %d", status, r.Found, r.Mended)
+	}
+	if r, status := check("--repair"); status != exitDone || r.Found != 600 || r.Mended != 600 {
+		t.Errorf("%d %d %d %q", status, r.Found, r.Mended, r.Problems)
+	}
+	if r, status := check(); status != exitDone || r.Found != 0 {
+		t.Errorf("%d %+v", status, r)
+	}
+	_ = db.Close()
+
+	p.Stop(t)
+	if err := os.WriteFile(filepath.Join(p.Dir, "search.snapshot"), []byte("nothing"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r, status := check(); status != exitFailed || r.Searched != 300 || r.Found != 1 {
+		t.Errorf("a broken snapshot: %d %+v", status, r)
+	}
+	if r, status := check(); status != exitDone || r.Searched != 300 || r.Found != 0 {
+		t.Errorf("the one written since: %d %+v", status, r)
 	}
 }

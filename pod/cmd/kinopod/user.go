@@ -6,9 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"strings"
+	"text/tabwriter"
+	"time"
 
 	"kinopod/pod"
+	"kinopod/pod/config"
 	"kinopod/shared/api"
 )
 
@@ -54,6 +59,70 @@ func (s setPassword) Run(ctx context.Context, c *command) error {
 		return err
 	}
 	return c.say(s.Name + " has another password, and is logged out everywhere.")
+}
+
+type listUsers struct{}
+
+// Run prints the accounts.
+func (listUsers) Run(ctx context.Context, c *command) error {
+	var all []api.User
+	if err := c.ask(ctx, http.MethodGet, "/users", nil, &all); err != nil {
+		return err
+	}
+	if c.JSON {
+		return writeJSON(c.out, all)
+	}
+	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "NAME\tROLE\tUSED\tQUOTA\tSINCE")
+	for _, u := range all {
+		quota := "none"
+		if u.QuotaBytes > 0 {
+			quota = config.Bytes(u.QuotaBytes).String()
+		}
+		fmt.Fprintf(w, "%s\t%s\t%.1f MiB\t%s\t%s\n", u.Username, u.Role, float64(u.UsedBytes)/(1<<20), quota, u.Created.Local().Format(time.DateOnly))
+	}
+	return w.Flush()
+}
+
+type setRole struct {
+	Name string   `arg:"" help:"Name of the account."`
+	Role api.Role `arg:"" enum:"user,moderator,admin" help:"user, moderator or admin."`
+}
+
+// Run changes the role.
+func (s setRole) Run(ctx context.Context, c *command) error {
+	if err := c.ask(ctx, http.MethodPut, "/users/"+url.PathEscape(s.Name)+"/role", pod.NewUser{Role: s.Role}, nil); err != nil {
+		return err
+	}
+	return c.say(s.Name + " is " + string(s.Role) + " now.")
+}
+
+type removeUser struct {
+	Name   string `arg:"" help:"Name of the account."`
+	Videos bool   `name:"videos" help:"Remove its uploads and videos too."`
+}
+
+// Run removes the account, with --videos what it has uploaded before.
+func (r removeUser) Run(ctx context.Context, c *command) error {
+	path, removed := "/users/"+url.PathEscape(r.Name), 0
+	for more := r.Videos; more; {
+		var done pod.Withdrawn
+		if err := c.ask(ctx, http.MethodDelete, path+"/videos", nil, &done); err != nil {
+			return err
+		}
+		removed += done.Removed
+		more = done.More
+	}
+	if err := c.ask(ctx, http.MethodDelete, path, nil, nil); err != nil {
+		if !r.Videos {
+			err = fmt.Errorf("%w (--videos removes uploads and videos, too)", err)
+		}
+		return err
+	}
+	if removed > 0 {
+		return c.say(fmt.Sprintf("Removed the account %s and %d of its uploads and videos.", r.Name, removed))
+	}
+	return c.say("Removed the account " + r.Name + ".")
 }
 
 // Run makes the account, at the pod that runs with the data directory or, where

@@ -1,0 +1,207 @@
+package e2e
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"testing"
+	"time"
+
+	"kinopod/build/browser"
+	"kinopod/pod/podtest"
+	"kinopod/shared/api"
+	"kinopod/shared/magnet"
+)
+
+// noteLine keeps each connection of a page and lets a test say whether the page is seen and
+// what the browser knows of its line. channels is what the browser counts: of messages
+// (sent, received), and of packets of UDP with their headers and those of IPv4 (up, down).
+const noteLine = `
+window.unseen = false; window.conns = [];
+Object.defineProperty(document, "visibilityState", {get: () => window.unseen ? "hidden" : "visible"});
+window.line = Object.assign(new EventTarget(), {saveData: false});
+Object.defineProperty(navigator, "connection", {get: () => window.line});
+window.setLine = (o) => { Object.assign(line, o); line.dispatchEvent(new Event("change")); };
+window.RTCPeerConnection = new Proxy(RTCPeerConnection, {construct(target, args) { const c = new target(...args); conns.push(c); return c; }});
+window.connected = () => conns.filter(c => c.connectionState === "connected").length;
+window.channels = async () => {
+	const sum = {at: performance.now(), sent: 0, received: 0, up: 0, down: 0};
+	for (const c of conns) {
+		if (c.connectionState === "closed") continue;
+		for (const s of (await c.getStats()).values()) {
+			if (s.type === "data-channel") { sum.sent += s.bytesSent; sum.received += s.bytesReceived; }
+			if (s.type === "transport") { sum.up += s.bytesSent + 28 * s.packetsSent; sum.down += s.bytesReceived + 28 * s.packetsReceived; }
+		}
+	}
+	return sum;
+};
+window.shown = (id) => Number(document.getElementById(id)?.value ?? -1);`
+
+type channels struct{ At, Sent, Received, Up, Down float64 }
+
+// withLine opens the page of v for a viewer with noteLine and more before it.
+func withLine(t testing.TB, p *browser.Page, more, address string) *browser.Page {
+	t.Helper()
+	must(t, p.OnNewDocument(noteLine+more))
+	must(t, p.Open(address))
+	return p
+}
+
+// atTracker is how many peers of a film the tracker tells of.
+func atTracker(t *testing.T, p *podtest.Pod, ih magnet.InfoHash) int {
+	t.Helper()
+	body := fetched(t, p.URL+api.PathScrape+"?info_hash="+url.QueryEscape(string(ih[:])))
+	n := 0
+	for _, m := range regexp.MustCompile(`8:completei(\d+)e|10:incompletei(\d+)e`).FindAllStringSubmatch(body, -1) {
+		var k int
+		_, _ = fmt.Sscan(m[1]+m[2], &k)
+		n += k
+	}
+	return n
+}
+
+// A newcomer is with nobody until it was told, and who is alone needs no connection; the
+// switch ends them all at once, is kept, and the film plays on.
+func TestNobodySeesAViewerWhoWasNotTold(t *testing.T) {
+	t.Parallel()
+	p := podtest.Start(t)
+	v, _ := p.User(t, "anna", api.RoleUser).Film(t, long) // nobody has it whole: those who have are not introduced to each other
+	ih, address := v.Renditions[0].InfoHash, p.URL+api.WatchPath(v.ID)
+	first := withLine(t, viewer(t), "", address)
+	podtest.Eventually(t, "the first is at the tracker", func() bool { return atTracker(t, p, ih) >= 2 })
+	alone := atTracker(t, p, ih) // and the pod
+	if n := value[int](t, first, `conns.length`); n != 0 {
+		t.Errorf("alone, and %d connections", n)
+	}
+
+	second := withLine(t, newcomer(t), `window.unseen = true;`, address)
+	must(t, second.Until(patience, `document.querySelector("video")?.currentTime > 2 && document.getElementById("company-on")?.ariaChecked === "true"`))
+	if n, m := value[int](t, second, `conns.length`), atTracker(t, p, ih); n != 0 || m != alone {
+		t.Errorf("not told: %d connections, %d peers at the tracker instead of %d", n, m, alone)
+	}
+	value[bool](t, second, `window.unseen = false, true`)
+	for _, page := range []*browser.Page{first, second} {
+		must(t, page.Until(patience, `connected() > 0`))
+	}
+
+	value[bool](t, second, `document.getElementById("company-on").click(), true`)
+	for _, page := range []*browser.Page{first, second} {
+		must(t, page.Until(patience, `connected() === 0`))
+	}
+	podtest.Eventually(t, "the second is off the tracker", func() bool { return atTracker(t, p, ih) == alone })
+	value[bool](t, second, `(() => { const v = document.querySelector("video"); v.currentTime = 0; v.play(); return true })()`)
+	must(t, second.Until(patience, `document.querySelector("video").currentTime > 1.5`))
+	must(t, second.Open(address))
+	must(t, second.Until(patience, `document.querySelector("video")?.currentTime > 1 && document.querySelector(".swarm .chip")?.innerText === "Without other viewers"`))
+	if n := value[int](t, second, `conns.length`); n != 0 || atTracker(t, p, ih) != alone {
+		t.Errorf("at the next visit: %d connections", n)
+	}
+
+	value[bool](t, second, `document.getElementById("company-on").click(), true`)
+	podtest.Eventually(t, "the second is at the tracker again", func() bool { return atTracker(t, p, ih) > alone })
+}
+
+// While the browser wants to save data nothing is given, though somebody waits for it; then
+// it is.
+func TestWhoSavesDataGivesNothing(t *testing.T) {
+	t.Parallel()
+	p := podtest.Start(t)
+	v, film := p.User(t, "anna", api.RoleUser).Film(t, podtest.MP4)
+	address := p.URL + api.WatchPath(v.ID)
+	first := withLine(t, viewer(t), "", address)
+	whole(t, first) // of its own: who gives nothing fetches nothing for others
+	value[bool](t, first, `setLine({saveData: true}), true`)
+
+	p.Server().SetStreamOff(true)
+	p.Seeder().SetOff(true)
+	second := withLine(t, viewer(t), "", address)
+	must(t, second.Until(patience, `connected() > 0`))
+	time.Sleep(3 * time.Second) // for what should not come
+	if got := value[channels](t, first, `channels()`); got.Sent > 16<<10 || value[float64](t, first, `shown("given-bytes")`) != 0 {
+		t.Errorf("saving data: %+v", got)
+	}
+	value[bool](t, first, `setLine({saveData: false}), true`)
+	whole(t, second)
+	must(t, first.Until(patience, fmt.Sprintf(`shown("given-bytes") >= %d`, len(film))))
+}
+
+// What goes out on a real connection stays under the cap, headers and all. That it comes
+// near it is not asserted: this machine may have much else to do.
+func TestUploadCapOfABrowser(t *testing.T) {
+	t.Parallel()
+	p := podtest.Start(t)
+	v, _ := p.User(t, "anna", api.RoleUser).Film(t, podtest.MP4)
+	address := p.URL + api.WatchPath(v.ID)
+	page := newcomer(t)
+	must(t, page.Told(`,"megabits":1`))
+	first := withLine(t, page, "", address)
+	whole(t, first)
+	p.Server().SetStreamOff(true)
+	p.Seeder().SetOff(true)
+	second := withLine(t, viewer(t), "", address)
+	must(t, first.Until(patience, `channels().then(c => c.sent > 50e3)`))
+	from := value[channels](t, first, `channels()`)
+	whole(t, second)
+	to := value[channels](t, first, `channels()`)
+	const rate, burst = 1e6 / 8, 1e6/8*0.375 + 17<<10
+	seconds := (to.At - from.At) / 1000
+	t.Logf("%.0f bytes a second on the line, %.1f %% of the cap, over %.1f s", (to.Up-from.Up)/seconds, 100*(to.Up-from.Up)/seconds/rate, seconds)
+	if to.Up-from.Up > 1.05*rate*seconds+burst {
+		t.Errorf("%.0f bytes in %.1f s with 1 Mbit/s", to.Up-from.Up, seconds)
+	}
+}
+
+// What the panel tells is within 3 % of what the browser counts: what was given, and what
+// all took on the line. What it says that the pod saved is what the pod did not send.
+func TestThePanelTellsWhatWasCarried(t *testing.T) {
+	t.Parallel()
+	p := podtest.Start(t)
+	v, film := p.User(t, "anna", api.RoleUser).Film(t, podtest.Sample{MIME: podtest.MP4.MIME, Length: 20 * time.Second, Width: 320, Height: 180, Bitrate: 2_000_000})
+	address := p.URL + api.WatchPath(v.ID)
+	first := withLine(t, viewer(t), "", address)
+	whole(t, first)
+	p.Server().SetStreamOff(true)
+	p.Seeder().SetOff(true)
+	second := withLine(t, viewer(t), "", address)
+	whole(t, second)
+	for _, page := range []struct {
+		*browser.Page
+		name string
+		near string
+	}{
+		{first, "first", `near("given-bytes", c.sent) && near("sent-bytes", c.up)`},
+		{second, "second", fmt.Sprintf(`shown("saved-bytes") === %d && near("received-bytes", c.down)`, len(film))},
+	} {
+		value[bool](t, page.Page, `document.getElementById("swarm-panel").scrollIntoView(), window.near = (id, n) => n > 0 && Math.abs(shown(id) / n - 1) <= 0.03, true`)
+		err := page.Until(patience, `channels().then(c => `+page.near+`)`)
+		c := value[channels](t, page.Page, `channels()`)
+		shown := value[[]float64](t, page.Page, `["given-bytes", "saved-bytes", "sent-bytes", "received-bytes"].map(shown)`)
+		t.Logf("%s: the browser counts %+v; the panel tells %.0f given, %.0f saved, %.0f sent, %.0f received", page.name, c, shown[0], shown[1], shown[2], shown[3])
+		must(t, err)
+	}
+}
+
+// Who is told while the engine is made, by a device that takes its time, joins.
+func TestWhoIsToldMeanwhileJoins(t *testing.T) {
+	t.Parallel()
+	p := podtest.Start(t)
+	v, _ := p.User(t, "anna", api.RoleUser).Film(t, podtest.MP4)
+	ih := v.Renditions[0].InfoHash
+	before := atTracker(t, p, ih)
+	tab := withLine(t, newcomer(t), `window.unseen = true;
+window.Worker = class extends Worker {
+	constructor(address) {
+		super(address);
+		this.addEventListener("message", (e) => {
+			e.stopImmediatePropagation(); // what it keeps
+			const timer = setInterval(() => {
+				if (!performance.getEntriesByType("resource").some((r) => r.name.endsWith(".torrent"))) return;
+				clearInterval(timer);
+				setTimeout(() => { window.late = true; kinopod.share('{"told":true}'); this.dispatchEvent(new MessageEvent("message", {data: e.data})); }, 1000);
+			}, 50);
+		}, {once: true});
+	}
+};`, p.URL+api.WatchPath(v.ID))
+	must(t, tab.Until(patience, `window.late`))
+	podtest.Eventually(t, "the viewer is at the tracker", func() bool { return atTracker(t, p, ih) > before })
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package segment
+
+func mapAnonymous(int) []byte { return nil }
+
+func unmap([]byte) {}
