@@ -22,7 +22,7 @@ import (
 )
 
 // patience is for machines that have much else to do.
-const patience = 90 * time.Second
+const patience = 3 * time.Minute
 
 // made is what the tests of this package share: the app is built once, and one
 // Chromium runs, with a fresh profile for each page.
@@ -83,7 +83,19 @@ type site struct {
 	pages  http.Handler
 
 	mu   sync.Mutex
-	slow time.Duration // guarded by mu: how long the WebAssembly takes to come
+	gate chan struct{} // guarded by mu: the WebAssembly comes when it is closed; nil is open
+}
+
+// hold keeps the app from coming until release is called.
+func (s *site) hold(t *testing.T) (release func()) {
+	t.Helper()
+	gate := make(chan struct{})
+	s.mu.Lock()
+	s.gate = gate
+	s.mu.Unlock()
+	release = sync.OnceFunc(func() { close(gate) })
+	t.Cleanup(release)
+	return release
 }
 
 func newSite(t *testing.T, videos int) *site {
@@ -139,9 +151,11 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.URL.Path == pathWasm {
 		s.mu.Lock()
-		slow := s.slow
+		gate := s.gate
 		s.mu.Unlock()
-		time.Sleep(slow)
+		if gate != nil {
+			<-gate
+		}
 	}
 	s.pages.ServeHTTP(w, r)
 }
@@ -157,6 +171,16 @@ func (s *site) visit(t *testing.T, path string, session bool) *browser.Page {
 
 func (s *site) tab(t *testing.T, session bool) *browser.Page {
 	t.Helper()
+	p := s.newcomer(t, session)
+	if err := p.Told(""); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// newcomer is a tab of a viewer who was here never before.
+func (s *site) newcomer(t *testing.T, session bool) *browser.Page {
+	t.Helper()
 	p, done, err := made.browser.Page()
 	if err != nil {
 		t.Fatal(err)
@@ -168,6 +192,15 @@ func (s *site) tab(t *testing.T, session bool) *browser.Page {
 		}
 	}
 	return p
+}
+
+// again has films begin again at their end: whatever a test does while one plays, it
+// plays, on a slow machine too.
+func again(t *testing.T, p *browser.Page) {
+	t.Helper()
+	if err := p.OnNewDocument(`document.addEventListener("loadstart", (e) => { e.target.loop = true; }, true)`); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (s *site) open(t *testing.T, p *browser.Page, path string) {

@@ -30,22 +30,28 @@ type fakePod struct {
 	mu       sync.Mutex
 	videos   []api.Video // the newest first
 	uploads  []api.Upload
-	users    map[string]string // name -> password
-	sessions map[string]string // token -> name
-	setup    string            // token of the first-run link, "" once used
-	fail     *api.Error        // what every call of Videos and Video answers, if any
-	delay    time.Duration     // of every call over HTTP
-	policy   string            // of registration
-	film     []byte            // of every video
-	friends  []api.Friend      // by host
-	joinFail *api.Error        // what JoinPods answers, if any
+	users    map[string]string           // name -> password
+	sessions map[string]string           // token -> name
+	setup    string                      // token of the first-run link, "" once used
+	fail     *api.Error                  // what every call of Videos and Video answers, if any
+	delay    time.Duration               // of every call over HTTP
+	policy   string                      // of registration
+	film     []byte                      // of every video
+	friends  []api.Friend                // by host
+	details  func() (api.Details, error) // what Details answers, if any
+	profile  video.Profile               // of everybody
+	joinFail *api.Error                  // what JoinPods answers, if any
+	watched  map[video.ID]int            // how often Watched was called
+
+	building  bool     // the search index is
+	suggested []string // texts that Suggest was asked for
 }
 
 const fakeHost = "pod.example"
 
 func newFakePod(videos int) *fakePod {
 	p := &fakePod{
-		users: map[string]string{"ada": "a long password"}, sessions: map[string]string{}, setup: "first", policy: "invite",
+		users: map[string]string{"ada": "a long password"}, sessions: map[string]string{}, watched: map[video.ID]int{}, setup: "first", policy: "invite",
 		film: bytes.Repeat([]byte("not a film"), 40000),
 	}
 	for i := range videos {
@@ -67,7 +73,7 @@ func fakeVideo(i int) api.Video {
 		ID: id, Origin: fakeHost, Name: fakeNames[i%len(fakeNames)], Uploader: []string{"ada", "grace", "Лев", "lin"}[i%4],
 		Description: "Shot on two evenings in November.\n\nNo script, no score: only what was there.\nThanks to everybody who held a lamp.",
 		Tags:        []string{"short film", "night", "trains"}, Created: time.Now().Add(-time.Duration(i*i) * 37 * time.Minute),
-		Duration: float64(41 + i*i*17%7200), Magnet: "magnet:?xt=urn:btih:" + strings.Repeat("ab", 20) + "&dn=film.mp4",
+		Views: int64(i * i % 7 * 613), Duration: float64(41 + i*i*17%7200), Magnet: "magnet:?xt=urn:btih:" + strings.Repeat("ab", 20) + "&dn=film.mp4",
 		ThumbnailURL: "http://" + fakeHost + "/thumbnails/" + fmt.Sprintf("%064x", i) + ".webp",
 		TorrentURL:   "http://" + fakeHost + api.TorrentPath(id), StreamURL: "http://" + fakeHost + api.StreamPath(magnet.InfoHash{1: byte(i)}, "film.mp4"),
 		Renditions: []api.Rendition{{InfoHash: magnet.InfoHash{1: byte(i)}, Size: 123_456_789, MIME: video.MP4, FileName: "film.mp4", Width: 1920, Height: 1080}},
@@ -149,7 +155,11 @@ func (c caller) Me(context.Context) (api.User, error) {
 	if c.name() == "" {
 		return api.User{}, fail(api.CodeUnauthorized, "Log in first.")
 	}
-	return fakeUser(c.name()), nil
+	u := fakeUser(c.name())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	u.Profile = c.profile
+	return u, nil
 }
 
 func (c caller) ChangePassword(_ context.Context, in api.PasswordChange) error {
@@ -187,18 +197,64 @@ func (c caller) Videos(_ context.Context, q api.VideosQuery) (api.VideoPage, err
 		q.Limit = api.DefaultPage
 	}
 	start, _ := strconv.Atoi(q.Cursor)
+	videos := c.videos
+	if q.Sort == api.Trending {
+		videos = slices.DeleteFunc(slices.Clone(videos), func(v api.Video) bool { return v.Views == 0 })
+		slices.SortStableFunc(videos, func(a, b api.Video) int { return int(b.Views - a.Views) })
+	}
 	page := api.VideoPage{Videos: []api.Video{}}
-	for i := start; i < len(c.videos); i++ {
+	for i := start; i < len(videos); i++ {
 		if len(page.Videos) == q.Limit {
 			page.Cursor = strconv.Itoa(i)
 			break
 		}
-		if v := c.videos[i]; (q.Uploader == "" || v.Uploader == q.Uploader) && (q.Origin == "" || v.Origin == q.Origin) {
+		v := videos[i]
+		if (q.Uploader == "" || v.Uploader == q.Uploader) && (q.Origin == "" || v.Origin == q.Origin) && (q.Tag == "" || slices.Contains(v.Tags, q.Tag)) {
 			v.Mine = me != "" && v.Uploader == me
 			page.Videos = append(page.Videos, v)
 		}
 	}
 	return page, nil
+}
+
+func (c caller) Search(ctx context.Context, q api.SearchQuery) (api.SearchPage, error) {
+	all, err := c.Videos(ctx, api.VideosQuery{Limit: 1000})
+	if err != nil {
+		return api.SearchPage{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	page := api.SearchPage{Videos: []api.Video{}, Building: c.building, Built: 0.42}
+	start, _ := strconv.Atoi(q.Cursor)
+	for i := start; i < len(all.Videos); i++ {
+		if len(page.Videos) == q.Limit {
+			page.Cursor = strconv.Itoa(i)
+			break
+		}
+		if v := all.Videos[i]; strings.Contains(strings.ToLower(v.Name), strings.ToLower(q.Text)) {
+			page.Videos = append(page.Videos, v)
+		}
+	}
+	return page, nil
+}
+
+func (c caller) Suggest(ctx context.Context, text string) (api.Suggestions, error) {
+	c.mu.Lock()
+	c.suggested = append(c.suggested, text)
+	c.mu.Unlock()
+	page, err := c.Search(ctx, api.SearchQuery{Text: text, Limit: 4})
+	out := api.Suggestions{Suggestions: []string{text + " film", text + " story"}, Videos: []api.SuggestedVideo{}}
+	for _, v := range page.Videos {
+		out.Videos = append(out.Videos, api.SuggestedVideo{ID: v.ID, Name: v.Name})
+	}
+	return out, err
+}
+
+func (c caller) Watched(_ context.Context, id video.ID) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.watched[id]++
+	return nil
 }
 
 func (c caller) find(id video.ID) int {
@@ -221,11 +277,37 @@ func (c caller) Video(_ context.Context, id video.ID) (api.Video, error) {
 	return v, nil
 }
 
+func (c caller) Details(ctx context.Context, id video.ID) (api.Details, error) {
+	v, err := c.Video(ctx, id)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.details != nil {
+		return c.details()
+	}
+	return api.Details{Description: v.Description, Uploader: c.profile, AsOf: time.Now()}, err
+}
+
+func (c caller) SetProfile(_ context.Context, in video.Profile) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p, err := in.Clean()
+	if err != nil {
+		return fail(api.CodeInvalid, "Too long.")
+	}
+	c.profile = p
+	return nil
+}
+
 func (c caller) EditVideo(ctx context.Context, id video.ID, in api.VideoEdit) (api.Video, error) {
 	c.mu.Lock()
 	i := c.find(id)
 	if i >= 0 {
-		c.videos[i].Name, c.videos[i].Description, c.videos[i].Tags = *in.Name, *in.Description, *in.Tags
+		c.videos[i].Name, c.videos[i].Tags = *in.Name, *in.Tags
+		if in.Description != nil {
+			var v video.Video
+			v.SetText(*in.Description)
+			c.videos[i].Description = v.Description
+		}
 	}
 	c.mu.Unlock()
 	return c.Video(ctx, id)
@@ -323,6 +405,8 @@ func read[T any](r *http.Request) (v T) {
 func (p *fakePod) serveAPI(w http.ResponseWriter, r *http.Request) {
 	m, ctx := p.methods(r), r.Context()
 	id, _ := video.ParseID(strings.TrimPrefix(r.URL.Path, api.PathVideos+"/"))
+	of, _ := video.ParseID(strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, api.PathVideos+"/"), "/details"))
+	viewed, _ := video.ParseID(strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, api.PathVideos+"/"), "/view"))
 	host := network.Host(strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, api.PathFriends+"/"), "/block"))
 	switch r.Method + " " + r.URL.Path {
 	case "GET " + api.PathPod:
@@ -353,8 +437,25 @@ func (p *fakePod) serveAPI(w http.ResponseWriter, r *http.Request) {
 	case "GET " + api.PathVideos:
 		q := r.URL.Query()
 		limit, _ := strconv.Atoi(q.Get("limit"))
-		v, err := m.Videos(ctx, api.VideosQuery{Origin: network.Host(q.Get("origin")), Uploader: q.Get("uploader"), Cursor: q.Get("cursor"), Limit: limit})
+		v, err := m.Videos(ctx, api.VideosQuery{
+			Sort: api.Sort(q.Get("sort")), Origin: network.Host(q.Get("origin")), Uploader: q.Get("uploader"), Tag: q.Get("tag"), Cursor: q.Get("cursor"), Limit: limit,
+		})
 		answer(w, v, err)
+	case "GET " + api.DetailsPath(of):
+		v, err := m.Details(ctx, of)
+		answer(w, v, err)
+	case "GET " + api.PathSearch:
+		q := r.URL.Query()
+		limit, _ := strconv.Atoi(q.Get("limit"))
+		v, err := m.Search(ctx, api.SearchQuery{Text: q.Get("q"), Cursor: q.Get("cursor"), Limit: limit})
+		answer(w, v, err)
+	case "GET " + api.PathSuggest:
+		v, err := m.Suggest(ctx, r.URL.Query().Get("q"))
+		answer(w, v, err)
+	case "POST " + api.WatchedPath(viewed):
+		answer(w, struct{}{}, m.Watched(ctx, viewed))
+	case "PUT " + api.PathProfile:
+		answer(w, struct{}{}, m.SetProfile(ctx, read[video.Profile](r)))
 	case "GET " + api.VideoPath(id):
 		v, err := m.Video(ctx, id)
 		answer(w, v, err)

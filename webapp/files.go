@@ -173,7 +173,8 @@ func (f *files) add(path, contentType string, content []byte) {
 
 func compressBrotli(b []byte) []byte {
 	var out bytes.Buffer
-	w := brotli.NewWriterLevel(&out, 9)
+	// The files are small. A greater window takes 32 MB for each, and makes them larger.
+	w := brotli.NewWriterOptions(&out, brotli.WriterOptions{Quality: 9, LGWin: 16})
 	_, _ = w.Write(b) // to memory: does not fail
 	_ = w.Close()
 	return out.Bytes()

@@ -46,6 +46,18 @@ func fakeFriends(n int) (out []api.Friend) {
 	return out
 }
 
+// A friend that has to upgrade is shown as that, in the list and in the picture.
+func TestDormantFriend(t *testing.T) {
+	p := newFakePod(0)
+	p.friends = fakeFriends(3)
+	p.friends[1].Dormant = true
+	body := get(newHandler(t, p), "/network", "").Body.String()
+	contains(t, body, "Dormant: it speaks another version", `data-link="dormant"`, "2 changes wait", ">Dormant<")
+	if strings.Contains(body, "2 changes on the way") {
+		t.Error("changes are on their way to who does not understand them")
+	}
+}
+
 // What everybody may see of the network is in the document; what is the operator's is
 // there for operators only.
 func TestNetworkHasContent(t *testing.T) {
@@ -109,13 +121,13 @@ func TestVideosOfAPod(t *testing.T) {
 	h := newHandler(t, p)
 	body := get(h, "/?origin=far.example", "").Body.String()
 	contains(
-		t, body, "<title>Videos of far.example · Lumen</title>", `dir="auto">Videos of far.example</h1>`, `<a class="button quiet small" href="/">Show all</a>`,
-		`href="/?cursor=24&amp;origin=far.example"`, `href="https://pod.example/?origin=far.example"`,
+		t, body, "<title>Videos of far.example · Lumen</title>", `dir="auto">Videos of far.example</h1>`, `<a class="tab" href="/">Whole network</a>`,
+		`href="/?origin=far.example&amp;cursor=24"`, `href="https://pod.example/?origin=far.example"`,
 	)
 	if strings.Contains(get(h, "/?cursor=24&origin=far.example", "").Body.String(), p.videos[27].ID.String()) {
 		t.Error("a video of another pod is there")
 	}
-	contains(t, get(h, api.WatchPath(p.videos[0].ID), "").Body.String(), `href="/?uploader=ada&amp;origin=far.example"`)
+	contains(t, get(h, api.WatchPath(p.videos[0].ID), "").Body.String(), `href="/u/ada@far.example"`)
 	contains(t, get(h, "/?origin=none.example", "").Body.String(), "Nothing of none.example is listed here.")
 	contains(t, get(h, "/?origin=%22%3E", "").Body.String(), ">Newest</h1>")
 }

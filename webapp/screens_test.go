@@ -25,7 +25,7 @@ func TestPages(t *testing.T) {
 	s.friends = fakeFriends(9)
 	s.videos[1].Name, s.videos[1].Description = strings.Repeat("W", 120), strings.Repeat("m", 1000)
 	watch := api.WatchPath(s.videos[1].ID)
-	for _, path := range []string{"/", watch, "/login?setup=first", "/account", "/upload", "/network", "/nowhere", "/offline"} {
+	for _, path := range []string{"/", watch, "/login?setup=first", "/account", "/upload", "/network", "/nowhere", "/offline", "/?sort=trending&tag=night", "/u/ada@pod.example", "/search?q=the", "/search?q=zzzz"} {
 		for _, theme := range []string{"dark", "light"} {
 			t.Run(path+" "+theme, func(t *testing.T) {
 				p := s.tab(t, path == "/account" || path == "/upload" || path == "/network")
@@ -107,23 +107,29 @@ func TestListGoesOn(t *testing.T) {
 	was := eval[float64](t, p, "scrollY")
 	eval[any](t, p, "document.querySelectorAll('.card-link')[60].click()")
 	until(t, p, "document.querySelector('.video-name')")
-	if top := eval[float64](t, p, "scrollY"); top != 0 {
-		t.Errorf("a new page begins at %v", top)
-	}
-	if title := eval[string](t, p, "document.title"); title != s.videos[60].Name+" · Lumen" {
-		t.Errorf("the title is %q", title)
-	}
+	until(t, p, "scrollY === 0")
+	until(t, p, fmt.Sprintf("document.title === %q", s.videos[60].Name+" · Lumen"))
 	eval[any](t, p, "history.back()")
 	until(t, p, "document.querySelectorAll('.card').length === 100")
 	until(t, p, fmt.Sprintf("Math.abs(scrollY - %v) < 2", was))
+
+	// Any other way to it asks what there is now.
+	eval[any](t, p, "document.querySelectorAll('.card-link')[60].click()")
+	until(t, p, "document.querySelector('.video-name')")
+	eval[any](t, p, "document.querySelector('header a[href=\"/\"]').click()")
+	until(t, p, "document.querySelector('.card')")
+	if n := eval[int](t, p, "document.querySelectorAll('.card').length"); n == 100 {
+		t.Error("a link leads to the list as it was")
+	}
 }
 
 // A page that the pod rendered stays what it is while the app takes over: the film plays
 // on in the same element, and what was typed is still there.
 func TestTakingOver(t *testing.T) {
 	s := newSite(t, 3)
-	s.slow = 1500 * time.Millisecond
+	release := s.hold(t)
 	p := s.tab(t, false)
+	again(t, p)
 	if err := p.Open(s.url + api.WatchPath(s.videos[0].ID)); err != nil {
 		t.Fatal(err)
 	}
@@ -140,6 +146,7 @@ func TestTakingOver(t *testing.T) {
 	if before != "rendered by the pod: "+s.videos[0].Name {
 		t.Fatalf("before the app: %q", before)
 	}
+	release()
 	until(t, p, "document.documentElement.dataset.app === 'ready'")
 	until(t, p, "document.querySelector('#player-place > video')")
 	if !eval[bool](t, p, "document.querySelector('#player-place > video').mark === true") {
@@ -150,6 +157,7 @@ func TestTakingOver(t *testing.T) {
 		t.Errorf("the film was disturbed: %s", said)
 	}
 
+	release = s.hold(t)
 	p = s.tab(t, false)
 	if err := p.Open(s.url + "/login"); err != nil {
 		t.Fatal(err)
@@ -158,6 +166,7 @@ func TestTakingOver(t *testing.T) {
 	if eval[string](t, p, "document.documentElement.dataset.app || ''") != "" {
 		t.Fatal("the app was there before the typing: the test shows nothing")
 	}
+	release()
 	until(t, p, "document.documentElement.dataset.app === 'ready'")
 	if got := eval[string](t, p, "document.getElementById('username').value + '|' + document.activeElement.id"); got != "ada|username" {
 		t.Errorf("typed and focused: %s", got)
@@ -192,7 +201,7 @@ func TestFirstAccount(t *testing.T) {
 	press(t, p, kb.Enter)
 	until(t, p, "document.querySelector('.problem')?.textContent.includes('8 characters')")
 	write(t, p, "#password", "long enough now")
-	click(t, p, "form button[type=submit]")
+	click(t, p, "main form button[type=submit]")
 	until(t, p, "location.pathname === '/' && document.querySelector('.me')?.title === 'root'")
 	until(t, p, "document.querySelector('main').textContent.includes('Nothing here yet')")
 }
@@ -213,9 +222,7 @@ func TestEditAndRemove(t *testing.T) {
 	}
 	click(t, p, ".row-video button[aria-label='Remove Morning train']")
 	until(t, p, "document.querySelector('dialog[open]')")
-	if got := eval[string](t, p, "document.activeElement.textContent"); got != "Cancel" {
-		t.Errorf("the keyboard is on %q", got)
-	}
+	until(t, p, "document.activeElement.textContent === 'Cancel'")
 	press(t, p, kb.Escape)
 	until(t, p, "!document.querySelector('dialog[open]')")
 	if len(s.videos) != 8 {
@@ -239,7 +246,7 @@ func TestKeyboard(t *testing.T) {
 		t.Errorf("first comes %q", got)
 	}
 	until(t, p, "document.activeElement.getBoundingClientRect().top >= 0")
-	for _, want := range []string{"Lumen", "Network", "Change between dark and light", "Upload", "Log in"} {
+	for _, want := range []string{"Lumen", "Search videos", "Search", "Network", "Change between dark and light", "Upload", "Log in"} {
 		press(t, p, kb.Tab)
 		if got := eval[string](t, p, at); got != want {
 			t.Errorf("then comes %q, want %q", got, want)
@@ -251,9 +258,11 @@ func TestKeyboard(t *testing.T) {
 	eval[any](t, p, "document.querySelector('.skip').focus()")
 	press(t, p, kb.Enter)
 	until(t, p, "document.activeElement.id === 'main'")
-	press(t, p, kb.Tab)
-	if got := eval[string](t, p, "document.activeElement.className"); got != "card-link" {
-		t.Errorf("after the skip comes %q", got)
+	for _, want := range []string{"tab", "tab", "tab", "tab", "button quiet icon-only feed-link", "card-link"} {
+		press(t, p, kb.Tab)
+		if got := eval[string](t, p, "document.activeElement.className"); got != want {
+			t.Errorf("after the skip comes %q, want %q", got, want)
+		}
 	}
 	press(t, p, kb.Enter)
 	until(t, p, "location.pathname.startsWith('/watch/') && document.activeElement.id === 'main'")
@@ -274,6 +283,7 @@ func TestSwarmStrip(t *testing.T) {
 	})()`)
 	until(t, p, "document.querySelector('.legend dd').textContent !== '0 B0 %'")
 	box := eval[struct{ X, Y, Width float64 }](t, p, `(({x, y, width, height}) => ({X: x, Y: y + height / 2, Width: width}))(document.getElementById('swarm-strip').getBoundingClientRect())`)
+	eval[any](t, p, "document.getElementById('kinopod-video').pause()")
 	if err := p.Do(patience, chromedp.MouseEvent("mouseMoved", box.X+box.Width/2, box.Y)); err != nil {
 		t.Fatal(err)
 	}
@@ -281,8 +291,8 @@ func TestSwarmStrip(t *testing.T) {
 	if err := p.Do(patience, chromedp.MouseClickXY(box.X+box.Width/2, box.Y)); err != nil {
 		t.Fatal(err)
 	}
-	until(t, p, "Math.abs(document.getElementById('kinopod-video').currentTime - 6) < 2.5")
-	eval[any](t, p, "document.getElementById('kinopod-video').pause(); document.getElementById('swarm-strip').focus()")
+	until(t, p, "Math.abs(document.getElementById('kinopod-video').currentTime - 6) < 1")
+	eval[any](t, p, "document.getElementById('swarm-strip').focus()")
 	press(t, p, kb.Home)
 	until(t, p, "document.getElementById('kinopod-video').currentTime < 1")
 	press(t, p, kb.ArrowRight)
@@ -358,7 +368,9 @@ func TestOffline(t *testing.T) {
 // A film that plays goes on while its page is left, at the edge of the screen, and back.
 func TestMiniPlayer(t *testing.T) {
 	s := newSite(t, 3)
-	p := s.visit(t, api.WatchPath(s.videos[0].ID), false)
+	p := s.tab(t, false)
+	again(t, p)
+	s.open(t, p, api.WatchPath(s.videos[0].ID))
 	if err := p.Front(); err != nil {
 		t.Fatal(err)
 	}

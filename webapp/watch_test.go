@@ -61,7 +61,9 @@ func TestPlayerShowsAll(t *testing.T) {
 // The keys of other players play and seek here too, and take no key from anybody else.
 func TestPlayerKeys(t *testing.T) {
 	s := newSite(t, 4)
-	p := s.visit(t, api.WatchPath(s.videos[0].ID), true)
+	p := s.tab(t, true)
+	again(t, p)
+	s.open(t, p, api.WatchPath(s.videos[0].ID))
 	if err := p.Front(); err != nil {
 		t.Fatal(err)
 	}
@@ -97,6 +99,7 @@ func TestPlayerKeys(t *testing.T) {
 	paused(" ", true)
 	paused("k", false)
 	paused("K", true) // Caps Lock
+	eval[any](t, p, video+".currentTime = 0")
 	for _, step := range []struct{ key, want string }{{"l", "10"}, {"j", "0"}, {kb.ArrowRight, "5"}, {kb.ArrowLeft, "0"}} {
 		eval[any](t, p, video+".currentTime = Math.round("+video+".currentTime / 5) * 5")
 		press(t, p, step.key)

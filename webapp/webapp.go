@@ -135,6 +135,13 @@ func (h *handler) render(frame *page.Frame, head page.Head, u *url.URL, theme st
 	if head.Canonical != "" {
 		d.URL = h.Base + head.Canonical
 	}
+	if v := head.Video; v != nil {
+		d.OEmbed = h.Base + api.PathOEmbed + "?url=" + url.QueryEscape(d.URL)
+		if !v.Members {
+			d.Embed = h.Base + api.EmbedPath(v.ID)
+		}
+		d.Seconds = int(v.Duration)
+	}
 	if err := documentTemplate.Execute(&out, d); err != nil {
 		return nil, fmt.Errorf("write document: %w", err)
 	}
@@ -164,7 +171,9 @@ type document struct {
 	page.Head
 	FullTitle, Site, Theme string
 	URL, Image             string
-	Small                  bool // Image is the app's icon, not a picture of the content
+	OEmbed, Embed          string // addresses of a video's; "" for none
+	Seconds                int    // of a video
+	Small                  bool   // Image is the app's icon, not a picture of the content
 	Files                  *files
 	Tree                   template.HTML
 	Data                   template.JS
@@ -199,7 +208,17 @@ var documentTemplate = template.Must(template.New("document").Parse(`<!DOCTYPE h
 <meta property="og:type" content="{{.Kind}}">
 <meta property="og:url" content="{{.URL}}">
 <meta property="og:image" content="{{.Image}}">
-<meta name="twitter:card" content="{{if .Small}}summary{{else}}summary_large_image{{end}}">
+{{if .Video}}<meta property="og:image:alt" content="{{.Title}}">
+{{with .Embed}}<meta property="og:video" content="{{.}}">
+<meta property="og:video:type" content="text/html">
+<meta property="og:video:width" content="640">
+<meta property="og:video:height" content="360">
+{{end}}{{if .Seconds}}<meta property="video:duration" content="{{.Seconds}}">
+{{end}}{{range .Video.Tags}}<meta property="video:tag" content="{{.}}">
+{{end}}<link rel="alternate" type="application/json+oembed" href="{{.OEmbed}}" title="{{.Title}}">
+{{end}}{{if .Feed}}<link rel="alternate" type="application/atom+xml" href="{{.FeedPath "atom"}}" title="Atom">
+<link rel="alternate" type="application/rss+xml" href="{{.FeedPath "rss"}}" title="RSS">
+{{end}}<meta name="twitter:card" content="{{if .Small}}summary{{else}}summary_large_image{{end}}">
 <link rel="stylesheet" href="{{.Address "/web/app.css"}}">
 <link rel="icon" href="{{.Address "/web/icons/icon.svg"}}" type="image/svg+xml">
 <link rel="icon" href="{{.Address "/web/icons/icon-192.png"}}" type="image/png" sizes="192x192">

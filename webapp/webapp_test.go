@@ -100,7 +100,7 @@ func TestWatchHasContent(t *testing.T) {
 		`<meta property="og:image" content="https://pod.example/thumbnails/`, `<meta name="twitter:card" content="summary_large_image">`,
 		`<meta name="description" content="Shot on two evenings in November. No script, no score: only what was there. Thanks to everybody who held a lamp.">`,
 		`<link rel="canonical" href="https://pod.example`+api.WatchPath(v.ID)+`">`, "Shot on two evenings in November.\n\nNo script", `id="player-place"`, "short film",
-		`href="magnet:?xt=urn:btih:`, `href="`+api.TorrentPath(v.ID)+`"`, `href="/?uploader=ada"`,
+		`href="magnet:?xt=urn:btih:`, `href="`+api.TorrentPath(v.ID)+`"`, `href="/u/ada@pod.example"`, `href="/?tag=short+film"`,
 	)
 	video := regexp.MustCompile(`<video[^>]*>`).FindString(body)
 	contains(t, video, `id="kinopod-video"`, ` src="`+strings.TrimPrefix(v.StreamURL, "http://"+fakeHost)+`"`, ` poster="/thumbnails/`, " autoplay", " playsinline", `preload="auto"`)
@@ -117,7 +117,7 @@ func TestPagesKeepThePolicy(t *testing.T) {
 	p := newFakePod(3)
 	p.sessions["s"], p.friends = "ada", fakeFriends(9)
 	h := newHandler(t, p)
-	for _, path := range []string{"/", api.WatchPath(p.videos[0].ID), "/login?setup=x", "/account", "/upload", "/network", "/offline", "/nowhere"} {
+	for _, path := range []string{"/", api.WatchPath(p.videos[0].ID), "/login?setup=x", "/account", "/upload", "/network", "/offline", "/nowhere", "/?tag=night&sort=trending", "/u/ada@pod.example", "/search?q=fog"} {
 		session := ""
 		if path == "/account" || path == "/upload" || path == "/network" {
 			session = "s"
@@ -222,12 +222,14 @@ func TestHandoverIsJSON(t *testing.T) {
 	var h struct {
 		Path    string
 		Pod     api.Pod
-		Content struct{ Value struct{ Videos []api.Video } }
+		Content struct {
+			Feed struct{ Value struct{ Videos []api.Video } }
+		}
 	}
 	if err := json.Unmarshal([]byte(data), &h); err != nil {
 		t.Fatalf("%v in %s", err, data)
 	}
-	if h.Path != "/" || h.Pod.Name != "Lumen" || len(h.Content.Value.Videos) != 2 || h.Content.Value.Videos[0].Name != p.videos[0].Name {
+	if h.Path != "/" || h.Pod.Name != "Lumen" || len(h.Content.Feed.Value.Videos) != 2 || h.Content.Feed.Value.Videos[0].Name != p.videos[0].Name {
 		t.Errorf("handed over: %+v", h)
 	}
 }
@@ -327,7 +329,7 @@ func TestManifest(t *testing.T) {
 func TestServiceWorkerKeepsWhatIsThere(t *testing.T) {
 	h := newHandler(t, newFakePod(3))
 	worker := get(h, "/app-worker.js", "").Body.String()
-	if i, j := strings.Index(worker, "'stream'"), strings.Index(worker, "shellCache"); i < 0 || j < 0 || i > j {
+	if i, j := strings.Index(worker, "!== 'stream'"), strings.Index(worker, "shellCache"); i < 0 || j < 0 || i > j {
 		t.Error("what answers /stream/ does not stand first")
 	}
 	if strings.Contains(worker, "KINOPOD_") {

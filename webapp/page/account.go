@@ -18,13 +18,15 @@ type account struct {
 	env      *Env
 	videos   myVideos
 	uploads  myUploads
+	profiles profileForm
 	sessions mySessions
 	password passwordForm
 	invites  invites
+	company  company
 }
 
 func (a *account) open(*url.URL) {
-	a.videos.env, a.uploads.env, a.sessions.env, a.password.env, a.invites.env = a.env, a.env, a.env, a.env, a.env
+	a.videos.env, a.uploads.env, a.profiles.env, a.sessions.env, a.password.env, a.invites.env = a.env, a.env, a.env, a.env, a.env, a.env
 	a.videos.remove.id, a.uploads.remove.id = "remove-video", "remove-upload"
 }
 
@@ -62,7 +64,7 @@ func (a *account) Render() app.UI {
 		a.profile(),
 		elem("div").Class("account-grid").Body(
 			elem("div").Class("account-main").Body(&a.uploads, &a.videos),
-			elem("div").Class("account-side").Body(&a.password, &a.sessions, a.moderation()),
+			elem("div").Class("account-side").Body(&a.profiles, section("company", "Other viewers", &a.company), &a.password, &a.sessions, a.moderation()),
 		),
 	)
 }

@@ -28,7 +28,7 @@ func (m *myVideos) query(cursor string) api.VideosQuery {
 
 func (m *myVideos) get(ctx context.Context) (feed, error) {
 	p, err := m.env.API.Videos(ctx, m.query(""))
-	return feed(p), err
+	return feed{Videos: p.Videos, Cursor: p.Cursor}, err
 }
 
 // OnMount implements app.Mounter.

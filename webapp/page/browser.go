@@ -94,11 +94,6 @@ func scrollTop() float64 {
 
 func scrollTo(y float64) { app.Window().Call("scrollTo", 0, y) }
 
-// reduceMotion is the viewer's wish for less movement.
-func reduceMotion() bool {
-	return app.Window().Call("matchMedia", "(prefers-reduced-motion: reduce)").Get("matches").Truthy()
-}
-
 // copyText puts text on the clipboard; done says on the UI goroutine whether it worked.
 func copyText(ctx app.Context, text string, done func(bool)) {
 	hookAsync(ctx, "copy", done, text)

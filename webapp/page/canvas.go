@@ -2,16 +2,18 @@ package page
 
 import (
 	"math"
+	"time"
 
 	"github.com/maxence-charriere/go-app/v9/pkg/app"
 )
 
 // surface is a canvas that is drawn in the browser's animation frames, and only when
-// something asked for it and it can be seen. Beside a film each frame costs: what moves
-// has a dozen a second.
+// something asked for it and it can be seen. Beside a film each frame costs: what the
+// viewer does is drawn at once, what comes of itself when it can wait no longer.
 type surface struct {
 	id      string
-	draw    func(s *surface) (again bool) // again: what it shows is still moving
+	every   int // ms between two frames of what can wait
+	draw    func(s *surface)
 	palette palette
 	width   int // device pixels
 	height  int
@@ -19,15 +21,15 @@ type surface struct {
 
 	canvas, context app.Value
 	frame, resized  app.Func
-	step            app.Func // asks for the next frame of what moves
+	step            app.Func // asks for the frame that can wait
 	sight           sight
 	observer        app.Value
 	themed          func()
 	pending         bool
 	pendingID       int // of the frame that was asked for
-	timer           int // of the step; 0 for none
+	timer           int // until the next is asked for; 0 for none
+	painted         time.Time
 	layers          []*layer
-	now             float64 // ms, of the frame that is drawn
 }
 
 // layer is a picture in the making: its pixels go to the browser in one copy.
@@ -47,12 +49,11 @@ func (s *surface) open() {
 	s.context = s.canvas.Call("getContext", "2d")
 	s.frame = app.FuncOf(func(_ app.Value, args []app.Value) any {
 		s.pending = false
-		s.now = args[0].Float()
 		s.paint()
 		return nil
 	})
 	s.step = app.FuncOf(func(app.Value, []app.Value) any {
-		s.pending, s.timer = false, 0
+		s.timer = 0
 		s.ask()
 		return nil
 	})
@@ -68,16 +69,12 @@ func (s *surface) open() {
 	s.fit()
 }
 
-// paint draws, and asks for the next frame where something moves.
 func (s *surface) paint() {
-	if s.width > 0 && s.draw(s) && !s.pending {
-		s.pending = true
-		s.timer = app.Window().Call("setTimeout", s.step, movingEvery).Int()
+	s.painted = time.Now()
+	if s.width > 0 {
+		s.draw(s)
 	}
 }
-
-// movingEvery is the time between two frames of what moves, in ms.
-const movingEvery = 80
 
 func (s *surface) close() {
 	if s.canvas == nil || !s.canvas.Truthy() {
@@ -89,7 +86,8 @@ func (s *surface) close() {
 	s.sight.close()
 	if s.timer != 0 {
 		app.Window().Call("clearTimeout", s.timer)
-	} else if s.pending {
+	}
+	if s.pending {
 		// A frame that has been asked for would call a function that is gone.
 		app.Window().Call("cancelAnimationFrame", s.pendingID)
 	}
@@ -99,10 +97,26 @@ func (s *surface) close() {
 	s.canvas, s.layers = nil, nil
 }
 
+// askLater has the surface drawn some time after the last time.
+func (s *surface) askLater() {
+	wait := s.every - int(time.Since(s.painted).Milliseconds())
+	switch {
+	case s.pending || s.timer != 0 || s.canvas == nil || !s.canvas.Truthy() || !s.sight.seen:
+	case wait <= 0:
+		s.ask()
+	default:
+		s.timer = app.Window().Call("setTimeout", s.step, wait).Int()
+	}
+}
+
 // ask has the surface drawn in the next animation frame.
 func (s *surface) ask() {
 	if s.pending || s.canvas == nil || !s.canvas.Truthy() || !s.sight.seen {
 		return
+	}
+	if s.timer != 0 {
+		app.Window().Call("clearTimeout", s.timer)
+		s.timer = 0
 	}
 	s.pending = true
 	s.pendingID = app.Window().Call("requestAnimationFrame", s.frame).Int()

@@ -9,7 +9,7 @@ import (
 	"kinopod/shared/network"
 )
 
-// card is a video in a list: one link, so that the keyboard stops once.
+// card is a video in a list: a link to it, and one to its uploader.
 func card(v api.Video, here network.Host, now time.Time, eager bool) app.UI {
 	by := v.Uploader
 	if v.Origin != "" && here != "" && v.Origin != here {
@@ -20,11 +20,12 @@ func card(v api.Video, here network.Host, now time.Time, eager bool) app.UI {
 			thumbnail(v, eager),
 			elem("span").Class("card-text").Body(
 				elem("span").Class("card-name").Dir("auto").Text(v.Name),
-				elem("span").Class("card-by").Body(
-					elem("span").Class("card-uploader").Dir("auto").Text(by),
-					elem("time").Class("card-time").Attr("datetime", v.Created.UTC().Format(time.RFC3339)).Text(formatAgo(v.Created, now)),
-				),
 			),
+		),
+		elem("p").Class("card-by").Body(
+			elem("a").Class("card-uploader").Dir("auto").Attr("href", api.UploaderPath(pick(v.Origin == "", here, v.Origin), v.Uploader)).Text(by),
+			app.If(v.Views > 0, elem("span").Class("card-views").Text(formatViews(v.Views))),
+			elem("time").Class("card-time").Attr("datetime", v.Created.UTC().Format(time.RFC3339)).Text(formatAgo(v.Created, now)),
 		),
 	)
 }

@@ -155,25 +155,6 @@ func (p *palette) of(c cell) color.NRGBA {
 	return col
 }
 
-// approach moves a colour a part of the way to another, and says whether it is there.
-func approach(from, to color.NRGBA, part float64) (color.NRGBA, bool) {
-	if from == to {
-		return to, true
-	}
-	if from.A == 0 {
-		from = color.NRGBA{to.R, to.G, to.B, 0}
-	}
-	step := func(a, b uint8) uint8 {
-		d := (float64(b) - float64(a)) * part
-		if math.Abs(d) < 1 {
-			return b
-		}
-		return uint8(float64(a) + d)
-	}
-	c := color.NRGBA{step(from.R, to.R), step(from.G, to.G), step(from.B, to.B), step(from.A, to.A)}
-	return c, c == to
-}
-
 // paintRow writes one line of RGBA pixels: cell i in colour(i), with a gap of gap pixels
 // after each.
 func paintRow(row []byte, cells, gap int, colour func(i int) color.NRGBA) {

@@ -136,6 +136,7 @@ type edit struct {
 	done   func(*api.Video) // with nil when it was given up
 	name   text
 	about  text
+	whole  content[api.Details] // while the video has the beginning of its description only
 	tags   text
 	err    *api.Error
 	busy   bool
@@ -153,13 +154,41 @@ func newEdit(e *Env, v api.Video, done func(*api.Video)) *edit {
 func (f *edit) OnMount(ctx app.Context) {
 	f.ctx = ctx
 	ctx.Defer(func(app.Context) { focus(f.prefix + "-name") })
+	if f.cut() {
+		f.loadWhole()
+	}
+}
+
+// cut says whether the whole description is not here yet: then it stays as it is.
+func (f *edit) cut() bool { return video.IsCut(f.video.Description) && !f.whole.Done }
+
+func (f *edit) loadWhole() {
+	load(f.ctx, &f.whole, func(c context.Context) (api.Details, error) { return f.env.API.Details(c, f.video.ID) }, func() {
+		if f.whole.Done {
+			f.about = newText(f.whole.Value.Description)
+		}
+	})
+}
+
+// description is the field for it, or what stands there until all of it is known.
+func (f *edit) description() app.UI {
+	switch {
+	case !f.cut():
+		return area(f.prefix+"-about", "Description", &f.about, video.MaxText)
+	case f.whole.Err != nil:
+		return elem("div").Class("field").Body(
+			problem(f.whole.Err),
+			elem("button").Attr("type", "button").Class("button quiet small").Text("Load the description again").OnClick(func(app.Context, app.Event) { f.loadWhole() }),
+		)
+	}
+	return elem("div").Class("field").Body(busyText("Loading the description…"))
 }
 
 // Render implements app.Composer.
 func (f *edit) Render() app.UI {
 	return elem("div").On("keydown", f.onKey).Body(form("Edit "+f.video.Name, f.save,
 		field{id: f.prefix + "-name", label: "Name", kind: "text", value: &f.name, required: true}.render(),
-		area(f.prefix+"-about", "Description", &f.about, video.MaxDescription),
+		f.description(),
 		field{id: f.prefix + "-tags", label: "Tags", kind: "text", value: &f.tags, hint: tagsHint}.render(),
 		problem(f.err),
 		elem("div").Class("actions").Body(
@@ -203,9 +232,13 @@ func (f *edit) change() (api.VideoEdit, *api.Error) {
 	if err != nil {
 		return api.VideoEdit{}, invalid("The name needs 1 to " + strconv.Itoa(video.MaxName) + " characters.")
 	}
-	about, err := video.CleanDescription(f.about.now)
-	if err != nil {
-		return api.VideoEdit{}, invalid("The description may have " + strconv.Itoa(video.MaxDescription) + " characters.")
+	var description *string
+	if !f.cut() && f.about.now != f.about.begun {
+		about, err := video.CleanText(f.about.now)
+		if err != nil {
+			return api.VideoEdit{}, invalid("The description may have " + strconv.Itoa(video.MaxText) + " characters.")
+		}
+		description = &about
 	}
 	tags, err := video.CleanTags(strings.Split(f.tags.now, ","))
 	if err != nil {
@@ -214,7 +247,7 @@ func (f *edit) change() (api.VideoEdit, *api.Error) {
 	if tags == nil {
 		tags = []string{}
 	}
-	return api.VideoEdit{Name: &name, Description: &about, Tags: &tags}, nil
+	return api.VideoEdit{Name: &name, Description: description, Tags: &tags}, nil
 }
 
 func invalid(text string) *api.Error { return &api.Error{Code: api.CodeInvalid, Message: text} }

@@ -68,6 +68,30 @@ func plural[N ~int | ~int64](n N, noun string) string {
 	return strconv.FormatInt(int64(n), 10) + " " + noun + "s"
 }
 
+// formatCount writes a number of things as people say it: "0", "999", "1.2K", "35M", "1.0B".
+func formatCount(n int64) string {
+	if n < 1000 {
+		return strconv.FormatInt(max(n, 0), 10)
+	}
+	v, unit := float64(n), -1
+	for v >= 999.5 && unit < 3 {
+		v /= 1000
+		unit++
+	}
+	return significant(v) + string("KMBT"[unit])
+}
+
+// formatViews writes how often a video was watched, "" for never.
+func formatViews(n int64) string {
+	switch {
+	case n <= 0:
+		return ""
+	case n == 1:
+		return "1 view"
+	}
+	return formatCount(n) + " views"
+}
+
 // formatAgo writes how long ago t was, as seen from now.
 func formatAgo(t, now time.Time) string {
 	d := now.Sub(t)

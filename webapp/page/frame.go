@@ -6,11 +6,13 @@ import (
 	"net/url"
 	"reflect"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/maxence-charriere/go-app/v9/pkg/app"
 
 	"kinopod/shared/api"
+	"kinopod/shared/video"
 	"kinopod/webapp/player"
 )
 
@@ -32,6 +34,7 @@ type Frame struct {
 	offline bool // the browser says that there is no network
 	stale   bool // a newer version of the app is ready
 	mini    mini
+	search  searchBox
 	scrolls map[string]float64 // where addresses were left
 }
 
@@ -46,6 +49,9 @@ func New(e *Env, u *url.URL) *Frame {
 func Run(m api.Methods) {
 	e := &Env{API: m}
 	keepTyped()
+	player.OnWatched(func(id video.ID) {
+		go func() { _ = m.Watched(context.Background(), id) }() // one view more or less
+	})
 	// The frame follows the address itself, so go-app needs to know one path only: its
 	// routes for patterns would bring the compiler of regular expressions with them.
 	app.RouteFunc(app.Window().URL().Path, func() app.Composer { return &Frame{env: e} })
@@ -53,7 +59,8 @@ func Run(m api.Methods) {
 }
 
 func (f *Frame) show(u *url.URL) {
-	f.url, f.env.frame, f.sending.env = u, f, f.env
+	f.url, f.env.frame, f.sending.env, f.search.env = u, f, f.env, f.env
+	f.search.at, f.search.text = -1, searched(u)
 	f.screen = screenFor(f.env, u)
 }
 
@@ -120,7 +127,7 @@ func (f *Frame) OnInit() {
 		_ = json.Unmarshal(h.Content, c)
 	}
 	f.offline = !isOnline()
-	if w, ok := f.screen.(*watch); ok && w.video.Done {
+	if w, ok := f.screen.(*watch); ok && w.video.Done && !locked(w.video.Value) {
 		// The swarm before the page: while it is met, there is time to build the page.
 		player.Show(w.video.Value)
 		runtime.Gosched()
@@ -216,12 +223,16 @@ func (f *Frame) stranger(text string, n int) app.UI {
 // follow changes the screen when the address has changed.
 func (f *Frame) follow() {
 	u, back := app.Window().URL(), wentBack()
+	f.env.back = back
 	if u.RequestURI() == f.url.RequestURI() {
 		return // another place in the same page
 	}
 	f.scrolls[f.url.RequestURI()] = scrollTop()
 	next := screenFor(f.env, u)
 	f.url = u
+	if text := searched(u); text != "" || f.search.text != "" {
+		f.search.show(text)
+	}
 	f.mini.leave(f.screen, next)
 	if reflect.TypeOf(f.screen) == reflect.TypeOf(next) {
 		f.screen.open(u) // go-app would keep the mounted one: it has the same type
@@ -307,15 +318,17 @@ func (f *Frame) Render() app.UI {
 }
 
 func (f *Frame) header() app.UI {
-	return elem("header").Class("top").Body(
+	return elem("header").Class(pick(f.url.Path == "/search", "top searching", "top")).Body(
 		elem("div").Class("top-in").Body(
 			elem("a").Class("brand").Attr("href", "/").Body(
 				icon(iconLogo),
 				elem("span").Class("brand-name").Text(f.PodName()),
 			),
+			&f.search,
 			elem("nav").Class("top-nav").Aria("label", "Main").Body(
+				f.searchLink(),
 				f.topLink("/network", "Network"),
-				f.installButton(),
+				elem("span").Class("install").Body(f.installButton()), // a place of its own, see searchLink
 				themeButton(),
 				&f.sending,
 				f.link("/upload", "button small", iconUpload, "Upload"),
@@ -323,6 +336,20 @@ func (f *Frame) header() app.UI {
 			),
 		),
 	)
+}
+
+// searched is what an address searches for.
+func searched(u *url.URL) string {
+	if u.Path != "/search" {
+		return ""
+	}
+	return strings.TrimSpace(u.Query().Get("q"))
+}
+
+// searchLink leads to the search where there is no room for its field. It is in the tree
+// of every page: go-app goes by places, and a component whose place moves up is lost.
+func (f *Frame) searchLink() app.UI {
+	return elem("a").Class("button quiet icon-only search-link").Attr("href", "/search").Aria("label", "Search").Body(icon(iconSearch))
 }
 
 // PodName is what the pod calls itself.

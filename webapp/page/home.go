@@ -3,8 +3,7 @@ package page
 import (
 	"context"
 	"net/url"
-	"slices"
-	"time"
+	"strings"
 
 	"github.com/maxence-charriere/go-app/v9/pkg/app"
 
@@ -12,238 +11,275 @@ import (
 	"kinopod/shared/network"
 )
 
-// home is the newest videos, of everybody, of one uploader or of one pod, without an end.
+// home is videos of everybody, of one pod, of one uploader or with one tag: the newest
+// first, or the most watched. What is shown stands in the address.
 type home struct {
 	component
 
-	env      *Env
-	key      string // the address
-	uploader string
-	origin   network.Host // "" is any; an uploader without one is of this pod
-	cursor   string       // of the page that the address names; "" is the first
-	now      time.Time
-	feed     content[feed]
-	more     content[api.VideoPage] // the next page
-	busy     bool                   // more is on its way
-	stop     func()                 // of the observer of the end of the list
+	env     *Env
+	query   api.VideosQuery
+	strange bool // the address names no uploader
+	list    list
+	profile content[api.Details] // of the newest video of the uploader
 }
-
-// feed is how far a list has been read.
-type feed struct {
-	Videos []api.Video `json:"videos"`
-	Cursor string      `json:"cursor"` // of what comes next, "" at the end
-}
-
-// listed is how many videos of a list are loaded at once: it fills whole rows of 2, 3, 4 and 6.
-const listed = api.DefaultPage
 
 func (h *home) open(u *url.URL) {
-	h.key, h.uploader, h.cursor, h.now = u.RequestURI(), u.Query().Get("uploader"), u.Query().Get("cursor"), time.Now()
-	h.origin, _ = network.ParseHost(u.Query().Get("origin")) // what is none is left away
-	h.feed, h.more, h.busy = content[feed]{serial: h.feed.serial + 1}, content[api.VideoPage]{serial: h.more.serial + 1}, false
-	if kept, ok := h.env.feeds[h.key]; ok {
-		h.feed.set(kept, nil)
+	if h.list.env == nil {
+		h.list.env, h.list.get, h.list.come = h.env, h.page, h.loadProfile
+	} else {
+		h.list.leave()
 	}
+	q := u.Query()
+	h.query = api.VideosQuery{Uploader: q.Get("uploader"), Tag: strings.ToLower(strings.TrimPrefix(q.Get("tag"), "#")), Limit: listed}
+	if q.Get("sort") == string(api.Trending) {
+		h.query.Sort = api.Trending
+	}
+	h.query.Origin, _ = network.ParseHost(q.Get("origin")) // what is none is left away
+	h.strange = false
+	if name, ok := strings.CutPrefix(u.Path, "/u/"); ok {
+		h.query.Uploader, h.query.Origin, h.strange = uploaderOf(name)
+	}
+	h.profile = content[api.Details]{serial: h.profile.serial + 1}
+	h.list.open(u)
 	if h.ctx != nil {
-		h.start()
+		h.list.start()
 	}
 }
 
-func (h *home) query(cursor string) api.VideosQuery {
-	q := api.VideosQuery{Origin: h.origin, Uploader: h.uploader, Cursor: cursor, Limit: listed}
-	if h.uploader != "" && h.origin == "" {
-		q.Origin = h.env.Pod.Host
+// uploaderOf reads "name@host", or "name" of the pod that is asked.
+func uploaderOf(s string) (name string, host network.Host, strange bool) {
+	at := strings.LastIndexByte(s, '@')
+	if at < 0 {
+		return s, "", s == ""
 	}
-	return q
+	host, err := network.ParseHost(s[at+1:])
+	return s[:at], host, err != nil || at == 0
 }
 
-func (h *home) first(ctx context.Context) (feed, error) {
-	p, err := h.env.API.Videos(ctx, h.query(h.cursor))
-	return feed(p), err
+// page asks for a page of the list.
+func (h *home) page(ctx context.Context, cursor string) (feed, error) {
+	if h.strange {
+		return feed{}, &api.Error{Code: api.CodeNotFound, Message: "The address of an uploader ends with name@pod."}
+	}
+	q := h.query
+	q.Cursor = cursor
+	p, err := h.env.API.Videos(ctx, q)
+	return feed{Videos: p.Videos, Cursor: p.Cursor}, err
 }
 
 func (h *home) preload(ctx context.Context) {
-	f, err := h.first(ctx)
-	// The cards show neither; a page of them is a third of the size without.
-	for i := range f.Videos {
-		f.Videos[i].Description, f.Videos[i].Magnet = "", ""
+	h.list.preload(ctx)
+	// Another pod is not waited for.
+	if v := h.list.feed.Value.Videos; h.isUploader() && len(v) > 0 && v[0].Origin == h.env.Pod.Host {
+		h.profile.set(h.env.API.Details(ctx, v[0].ID))
+		h.profile.Value.Description, h.profile.Err = "", nil
 	}
-	h.feed.set(f, err)
 }
 
-func (h *home) content() any { return &h.feed }
+// loadProfile asks what the uploader says of themself: it comes with each of their videos.
+func (h *home) loadProfile() {
+	v := h.list.feed.Value.Videos
+	if !h.isUploader() || h.profile.Done || len(v) == 0 {
+		return
+	}
+	id := v[0].ID
+	load(h.ctx, &h.profile, func(c context.Context) (api.Details, error) { return h.env.API.Details(c, id) }, nil)
+}
+
+func (h *home) isUploader() bool { return h.query.Uploader != "" }
+
+func (h *home) content() any {
+	return &struct {
+		Feed    *content[feed]        `json:"feed"`
+		Profile *content[api.Details] `json:"profile"`
+	}{&h.list.feed, &h.profile}
+}
 
 func (h *home) head() Head {
-	d := Head{Description: "The newest videos of " + h.env.Pod.Name + ". Every viewer is a source.", Kind: "website", Status: h.feed.status(), Canonical: "/"}
-	switch {
-	case h.uploader != "":
-		d.Title, d.Description = h.uploader, "Videos by "+h.uploader+"."
-	case h.origin != "":
-		d.Title = "Videos of " + string(h.origin)
+	pod := h.env.Pod.Name
+	d := Head{Kind: "website", Status: h.list.feed.status(), Canonical: h.address(h.query), Feed: h.feedQuery()}
+	switch q := h.query; {
+	case h.strange:
+		d.Title, d.Status = "No such uploader", 404
+		d.Canonical, d.Feed = "", ""
+	case q.Uploader != "":
+		name := q.Uploader
+		if p := h.profile.Value.Uploader; p.Name != "" {
+			name = p.Name + " (" + name + ")"
+		}
+		d.Title, d.Description, d.Kind = name, "Videos by "+name+".", "profile"
+		if about := strings.Join(strings.Fields(h.profile.Value.Uploader.About), " "); about != "" {
+			d.Description = cut(about, 200)
+		}
+	case q.Tag != "":
+		d.Title, d.Description = "#"+q.Tag, "Videos with the tag "+q.Tag+"."
+	case q.Origin != "":
+		d.Title = "Videos of " + string(q.Origin)
 		d.Description = d.Title + "."
+	case q.Sort == api.Trending:
+		d.Title, d.Description = "Trending", "What is watched now on "+pod+" and in its network."
 	default:
-		return d
+		d.Description = "The newest videos of " + pod + ". Every viewer is a source."
 	}
-	d.Canonical = "/?" + h.filter().Encode()
+	if len(h.list.feed.Value.Videos) > 0 && d.Title != "" && h.list.feed.Value.Videos[0].ThumbnailURL != "" {
+		d.Image = ownPath(h.list.feed.Value.Videos[0].ThumbnailURL)
+	}
 	return d
 }
 
-// filter is the part of the address that says whose videos are shown.
-func (h *home) filter() url.Values {
+// address is where a query is shown, without a cursor.
+func (h *home) address(q api.VideosQuery) string {
 	u := url.Values{}
-	if h.uploader != "" {
-		u.Set("uploader", h.uploader)
+	path := "/"
+	if q.Sort != "" {
+		u.Set("sort", string(q.Sort))
 	}
-	if h.origin != "" {
-		u.Set("origin", string(h.origin))
+	if q.Tag != "" {
+		u.Set("tag", q.Tag)
 	}
-	return u
+	switch {
+	case q.Uploader != "":
+		host := q.Origin
+		if host == "" {
+			host = h.env.Pod.Host
+		}
+		path = api.UploaderPath(host, q.Uploader)
+	case q.Origin != "":
+		u.Set("origin", string(q.Origin))
+	}
+	if len(u) > 0 {
+		path += "?" + u.Encode()
+	}
+	return path
+}
+
+// feedQuery says which feed has what the page has.
+func (h *home) feedQuery() string {
+	q := h.query
+	q.Sort = ""
+	_, query, _ := strings.Cut(h.address(q), "?")
+	if q.Uploader != "" {
+		u := url.Values{"uploader": {q.Uploader}, "origin": {string(pick(q.Origin == "", h.env.Pod.Host, q.Origin))}}
+		query = u.Encode()
+	}
+	return "?" + query // not "": that is no feed
+}
+
+func (h *home) next(cursor string) string {
+	at := h.address(h.query)
+	return at + pick(strings.Contains(at, "?"), "&", "?") + "cursor=" + url.QueryEscape(cursor)
 }
 
 // OnMount implements app.Mounter.
 func (h *home) OnMount(ctx app.Context) {
-	h.ctx = ctx
-	h.start()
-}
-
-func (h *home) start() {
-	h.env.see(h.feed.Value.Videos)
-	if h.feed.Done {
-		h.ctx.Defer(func(app.Context) { h.watchEnd() })
-		return
-	}
-	h.load()
+	h.ctx, h.list.ctx = ctx, ctx
+	h.list.start()
 }
 
 // again is called when the pod is back.
-func (h *home) again() {
-	if !h.feed.Done && h.feed.Err != nil {
-		h.load()
-	}
-}
-
-func (h *home) load() {
-	load(h.ctx, &h.feed, h.first, func() {
-		h.env.see(h.feed.Value.Videos)
-		h.ctx.Defer(func(app.Context) { h.watchEnd() })
-	})
-}
-
-// watchEnd loads more whenever the end of the list comes near.
-func (h *home) watchEnd() {
-	if h.stop != nil {
-		h.stop()
-	}
-	h.stop = onVisible(h.ctx, "feed-end", "1200px", func(app.Context) { h.loadMore() })
-}
-
-func (h *home) loadMore() {
-	cursor := h.feed.Value.Cursor
-	if h.busy || cursor == "" {
-		return
-	}
-	h.busy = true
-	load(h.ctx, &h.more, func(c context.Context) (api.VideoPage, error) { return h.env.API.Videos(c, h.query(cursor)) }, func() {
-		h.busy = false
-		if h.more.Err != nil {
-			return
-		}
-		h.env.see(h.more.Value.Videos)
-		h.feed.Value.Videos = append(slices.Clip(h.feed.Value.Videos), fresh(h.feed.Value.Videos, h.more.Value.Videos)...)
-		h.feed.Value.Cursor = h.more.Value.Cursor
-		h.ctx.Defer(func(app.Context) { h.watchEnd() })
-	})
-}
-
-// fresh is what of next is not in have: a video that came while the viewer read moves
-// the pages.
-func fresh(have, next []api.Video) []api.Video {
-	return slices.DeleteFunc(slices.Clone(next), func(v api.Video) bool {
-		return slices.ContainsFunc(have, func(o api.Video) bool { return o.ID == v.ID })
-	})
-}
+func (h *home) again() { h.list.again() }
 
 // OnDismount implements app.Dismounter.
-func (h *home) OnDismount() {
-	if h.stop != nil {
-		h.stop()
-	}
-	if h.feed.Done {
-		if h.env.feeds == nil {
-			h.env.feeds = map[string]feed{}
-		}
-		h.env.feeds[h.key] = h.feed.Value
-	}
-}
+func (h *home) OnDismount() { h.list.leave() }
 
 // Render implements app.Composer.
 func (h *home) Render() app.UI {
+	if h.strange {
+		return elem("div").Class("page home").Body(gone("There is no such uploader", "The address of an uploader ends with name@pod."))
+	}
 	return elem("div").Class("page home").Body(
 		h.heading(),
-		h.list(),
-		elem("div").ID("feed-end").Class("feed-end").Body(h.end()),
+		h.tabs(),
+		h.list.render(h.none),
+		h.list.end(h.next),
 	)
 }
 
 func (h *home) heading() app.UI {
-	name, of := h.uploader, string(h.origin)
+	q := h.query
 	switch {
-	case name == "" && of == "":
-		return elem("h1").Class("page-title").Text("Newest")
-	case name == "":
-		name, of = "Videos of "+of, ""
+	case q.Uploader != "":
+		return h.uploader()
+	case q.Tag != "":
+		return elem("h1").Class("page-title").Dir("auto").Text("#" + q.Tag)
+	case q.Origin != "" && q.Origin != h.env.Pod.Host:
+		return elem("div").Class("uploader-head").Body(
+			avatar(string(q.Origin)),
+			elem("h1").Class("page-title").Dir("auto").Text("Videos of "+string(q.Origin)),
+		)
 	}
-	return elem("div").Class("uploader-head").Body(
-		avatar(pick(h.uploader != "", h.uploader, string(h.origin))),
-		elem("h1").Class("page-title").Dir("auto").Text(name),
-		app.If(of != "", elem("span").Class("dim").Text("@ "+of)),
-		app.If(h.origin != "", elem("a").Class("button quiet small").Attr("href", "/").Text("Show all")),
+	return elem("h1").Class("off-screen").Text(pick(q.Sort == api.Trending, "Trending", "Newest"))
+}
+
+// uploader is who the videos are of, as far as their pod has said.
+func (h *home) uploader() app.UI {
+	q, p := h.query, h.profile.Value.Uploader
+	name, account := q.Uploader, "@ "+string(pick(q.Origin == "", h.env.Pod.Host, q.Origin))
+	if p.Name != "" {
+		name, account = p.Name, q.Uploader+" "+account
+	}
+	return elem("header").Class("uploader-page").Body(
+		avatar(q.Uploader),
+		elem("div").Class("uploader-text").Body(
+			elem("h1").Class("page-title").Dir("auto").Text(name),
+			elem("p").Class("dim uploader-account").Dir("auto").Text(account),
+			app.If(p.About != "", elem("p").Class("description").Dir("auto").Body(linked(p.About)...)),
+			app.If(h.profile.Done && h.profile.Value.Stale, elem("p").Class("dim stale").
+				Text("As of "+formatDate(h.profile.Value.AsOf)+": the pod that this comes from cannot be reached now.")),
+		),
 	)
 }
 
-func (h *home) list() app.UI {
-	switch {
-	case !h.feed.Done && h.feed.Err != nil:
-		return failure(h.feed.Err, h.load)
-	case !h.feed.Done:
-		return elem("div").Body(elem("p").Class("off-screen").Role("status").Text("Loading videos"), skeletons(12))
-	case len(h.feed.Value.Videos) == 0 && h.uploader != "":
-		return nothing(iconFilm, "No videos", "Nobody of this name has published a video here.", elem("a").Class("button quiet").Attr("href", "/").Text("All videos"))
-	case len(h.feed.Value.Videos) == 0 && h.origin != "":
-		return nothing(iconFilm, "No videos", "Nothing of "+string(h.origin)+" is listed here.", elem("a").Class("button quiet").Attr("href", "/network").Text("The network"))
-	case len(h.feed.Value.Videos) == 0 && h.env.Me == nil && h.env.Pod.Registration != "open":
-		return nothing(iconFilm, "Nothing here yet", "No video has been published on this pod.", nil)
-	case len(h.feed.Value.Videos) == 0:
-		return nothing(iconFilm, "Nothing here yet", "The first video of this pod could be yours.", elem("a").Class("button").Attr("href", "/upload").Text("Upload a video"))
-	}
-	videos := h.feed.Value.Videos
-	return elem("ul").Class("cards").Body(
-		app.Range(videos).Slice(func(i int) app.UI { return card(videos[i], h.env.Pod.Host, h.now, i < 8) }),
-	)
-}
-
-// end is what stands below the list. In a document it is a link, which works without
-// the app.
-func (h *home) end() app.UI {
-	cursor := h.feed.Value.Cursor
-	switch {
-	case h.more.Err != nil:
-		return failure(h.more.Err, h.loadMore)
-	case !h.feed.Done || cursor == "":
-		return nil
-	case app.IsServer:
-		u := h.filter()
-		u.Set("cursor", cursor)
-		return elem("a").Class("button quiet").Attr("href", "/?"+u.Encode()).Attr("rel", "next").Text("More videos")
-	}
-	return elem("button").Attr("type", "button").Class("button quiet").Attr("disabled", h.busy).Text(pick(h.busy, "Loading…", "More videos")).
-		OnClick(func(app.Context, app.Event) { h.loadMore() })
-}
-
-// pick chooses between two values.
-func pick[T any](first bool, a, b T) T {
-	if first {
+// tabs are the sorts, and whose videos there are.
+func (h *home) tabs() app.UI {
+	q := h.query
+	tab := func(text string, is bool, change func(*api.VideosQuery)) app.UI {
+		to := q
+		change(&to)
+		a := elem("a").Class("tab").Attr("href", h.address(to)).Text(text)
+		if is {
+			a = a.Aria("current", "page")
+		}
 		return a
 	}
-	return b
+	sorts := elem("nav").Class("tabs").Aria("label", "Order").Body(
+		tab("Newest", q.Sort != api.Trending, func(q *api.VideosQuery) { q.Sort = "" }),
+		tab("Trending", q.Sort == api.Trending, func(q *api.VideosQuery) { q.Sort = api.Trending }),
+	)
+	// target: it is no page of the app
+	reader := elem("a").Class("button quiet icon-only feed-link").Attr("href", h.head().FeedPath("atom")).Attr("target", "_blank").Attr("type", "application/atom+xml").
+		Title("Feed").Aria("label", "Feed of this list (Atom)").Body(icon(iconFeed))
+	if q.Uploader != "" {
+		return elem("div").Class("list-bar").Body(sorts, reader)
+	}
+	here := h.env.Pod.Host
+	return elem("div").Class("list-bar").Body(
+		sorts,
+		elem("nav").Class("tabs").Aria("label", "Whose videos").Body(
+			tab("Whole network", q.Origin == "", func(q *api.VideosQuery) { q.Origin = "" }),
+			tab("This pod", q.Origin == here && here != "", func(q *api.VideosQuery) { q.Origin = here }),
+			app.If(q.Origin != "" && q.Origin != here, tab(string(q.Origin), true, func(*api.VideosQuery) {})),
+		),
+		reader,
+	)
+}
+
+// none says why there is nothing.
+func (h *home) none() app.UI {
+	q := h.query
+	switch {
+	case q.Sort == api.Trending:
+		q.Sort = ""
+		return nothing(iconFilm, "Nothing is trending", "What is watched rises here, and sinks when others are watched.",
+			elem("a").Class("button quiet").Attr("href", h.address(q)).Text("The newest"))
+	case q.Uploader != "":
+		return nothing(iconFilm, "No videos", "Nobody of this name has published a video here.", elem("a").Class("button quiet").Attr("href", "/").Text("All videos"))
+	case q.Tag != "":
+		return nothing(iconFilm, "No videos", "Nothing has this tag.", elem("a").Class("button quiet").Attr("href", "/").Text("All videos"))
+	case q.Origin != "" && q.Origin != h.env.Pod.Host:
+		return nothing(iconFilm, "No videos", "Nothing of "+string(q.Origin)+" is listed here.", elem("a").Class("button quiet").Attr("href", "/network").Text("The network"))
+	case h.env.Me == nil && h.env.Pod.Registration != "open":
+		return nothing(iconFilm, "Nothing here yet", "No video has been published on this pod.", nil)
+	}
+	return nothing(iconFilm, "Nothing here yet", "The first video of this pod could be yours.", elem("a").Class("button").Attr("href", "/upload").Text("Upload a video"))
 }

@@ -18,11 +18,11 @@ import (
 func networkMap(us string, around []api.Friend, chosen network.Host, choose func(network.Host)) app.UI {
 	d, places := densityOf(len(around)), ringPlaces(len(around))
 	lines, nodes := make([]app.UI, 0, len(around)), make([]app.UI, len(around))
-	asked, flows := false, false
+	asked, dormant, flows := false, false, false
 	for i, f := range around {
 		lines = append(lines, mapLine(f, places[i], d)...)
 		nodes[i] = mapNode(f, places[i], d, f.Host == chosen, choose)
-		asked = asked || f.State == network.Asked
+		asked, dormant = asked || f.State == network.Asked, dormant || linkOf(f) == "dormant"
 		flows = flows || d.flows && isFlowing(f)
 	}
 	return elem("figure").Class("map").Body(
@@ -35,6 +35,7 @@ func networkMap(us string, around []api.Friend, chosen network.Host, choose func
 		),
 		app.If(len(around) > 0, elem("figcaption").Class("map-legend").Body(
 			legend("friend", "Reachable"), legend("lost", "Not reachable"),
+			app.If(dormant, legend("dormant", "Dormant")),
 			app.If(asked, legend("asked", "Asked")),
 			elem("span").Class("map-how").Text("Thicker: a higher score. Larger: more videos."+pick(flows, " Beads: changes on the way.", "")),
 		)),
@@ -85,7 +86,7 @@ func densityOf(pods int) density {
 }
 
 // isFlowing says whether changes are on their way to a pod.
-func isFlowing(f api.Friend) bool { return f.Behind > 0 && f.Reachable && f.State == network.Friend }
+func isFlowing(f api.Friend) bool { return f.Behind > 0 && linkOf(f) == string(network.Friend) }
 
 // mapLine is the friendship with a pod.
 func mapLine(f api.Friend, at place, d density) []app.UI {

@@ -78,7 +78,7 @@ func waiting(f api.Friend) string {
 	switch {
 	case f.Behind == 0:
 		return "Up to date"
-	case f.Reachable:
+	case f.Reachable && !f.Dormant:
 		return plural(f.Behind, "change") + " on the way"
 	}
 	return plural(f.Behind, "change") + pick(f.Behind == 1, " waits", " wait")
@@ -93,8 +93,11 @@ func podName(f api.Friend) string {
 }
 
 // linkOf is what the line to a pod looks like: a state, or "lost" for a friend that
-// cannot be reached.
+// cannot be reached, and "dormant" for one that has to upgrade.
 func linkOf(f api.Friend) string {
+	if f.State == network.Friend && f.Dormant {
+		return "dormant"
+	}
 	if f.State == network.Friend && !f.Reachable {
 		return "lost"
 	}
@@ -105,6 +108,9 @@ func linkOf(f api.Friend) string {
 func stateName(f api.Friend) string {
 	switch f.State {
 	case network.Friend:
+		if f.Dormant {
+			return "Dormant: it speaks another version"
+		}
 		return pick(f.Reachable, "Reachable", "Not reachable")
 	case network.Asked:
 		return "Asked"

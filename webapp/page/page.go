@@ -22,6 +22,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/url"
+	"strings"
 
 	"github.com/maxence-charriere/go-app/v9/pkg/app"
 
@@ -39,7 +40,8 @@ type Env struct {
 
 	frame *Frame                 // nil until there is one
 	known map[video.ID]api.Video // of lists, so that a video's page opens at once
-	feeds map[string]feed        // of lists that were left, so that "back" finds them
+	feeds feeds                  // of lists that were left, so that "back" finds them
+	back  bool                   // the address changed by the browser's history
 	queue *upload.Queue          // of files that go up, whichever screen is shown; nil before the first visit of /upload
 }
 
@@ -127,11 +129,18 @@ type screen interface {
 type Head struct {
 	Title       string // without the name of the pod
 	Description string
-	Image       string // address of a picture, "" for the app's own
-	Kind        string // of Open Graph: "website", "video.other"
-	Status      int    // of HTTP; 0 is 200
-	Redirect    string // address to go to instead
-	Canonical   string // path of the page whatever its query, "" if it should not be indexed
+	Image       string     // address of a picture, "" for the app's own
+	Kind        string     // of Open Graph: "website", "video.other"
+	Status      int        // of HTTP; 0 is 200
+	Redirect    string     // address to go to instead
+	Canonical   string     // path of the page whatever its query, "" if it should not be indexed
+	Feed        string     // query of the feed of what is listed, "?tag=x" or "?"; "" for none
+	Video       *api.Video // that the page is of; nil for none
+}
+
+// FeedPath is where the feed of what is listed is, as "atom" or "rss".
+func (h Head) FeedPath(kind string) string {
+	return api.PathFeeds + "/" + kind + strings.TrimSuffix(h.Feed, "?")
 }
 
 // content is what a screen asked the pod for.

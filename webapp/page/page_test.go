@@ -6,12 +6,14 @@ import (
 	"net/url"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/maxence-charriere/go-app/v9/pkg/app"
 
+	"kinopod/shared/api"
 	"kinopod/webapp/swarm"
 )
 
@@ -220,19 +222,6 @@ func TestGrid(t *testing.T) {
 	paintGrid(pixels, 8, grid{side: 4, columns: 2, rows: 1}, cellsOf(pieces("wwwwww"), 6), 1, &p) // does not fit: no panic
 }
 
-func TestApproach(t *testing.T) {
-	c, steps := color.NRGBA{}, 0
-	to := color.NRGBA{200, 100, 50, 255}
-	for there := false; !there; steps++ {
-		if c, there = approach(c, to, 0.2); steps > 100 {
-			t.Fatalf("does not arrive: %v", c)
-		}
-	}
-	if c != to || steps < 3 {
-		t.Errorf("%v after %d steps", c, steps)
-	}
-}
-
 func TestPalette(t *testing.T) {
 	p := readPalette(func(name string) string {
 		return map[string]string{"--src-web": " #0102ff", "--accent": "#ffc857"}[name]
@@ -264,14 +253,18 @@ func TestPanelText(t *testing.T) {
 }
 
 func TestEditChecks(t *testing.T) {
-	for _, f := range []edit{{}, {name: newText(strings.Repeat("x", 121))}, {name: newText("a"), about: newText(strings.Repeat("x", 1001))}, {name: newText("a"), tags: newText(strings.Repeat("x", 31))}} {
+	for _, f := range []edit{{}, {name: newText(strings.Repeat("x", 121))}, {name: newText("a"), about: text{now: strings.Repeat("x", 20_001)}}, {name: newText("a"), tags: newText(strings.Repeat("x", 31))}} {
 		if _, err := f.change(); err == nil {
 			t.Errorf("%.20q, %.20q, %.20q: taken", f.name.now, f.about.now, f.tags.now)
 		}
 	}
 	f := edit{name: newText(" A  name "), tags: newText("Go, #Two,go,")}
 	c, err := f.change()
-	if err != nil || *c.Name != "A name" || strings.Join(*c.Tags, "|") != "go|two" || *c.Description != "" {
+	if err != nil || *c.Name != "A name" || strings.Join(*c.Tags, "|") != "go|two" || c.Description != nil {
+		t.Errorf("%+v, %v", c, err)
+	}
+	f.about.now = " new "
+	if c, err := f.change(); err != nil || c.Description == nil || *c.Description != "new" {
 		t.Errorf("%+v, %v", c, err)
 	}
 }
@@ -306,5 +299,29 @@ func TestParsePod(t *testing.T) {
 		if h, err := parsePod(typed, "us.example"); err == nil {
 			t.Errorf("%q is taken for %s", typed, h)
 		}
+	}
+}
+
+func TestAsQuery(t *testing.T) {
+	long := strings.Repeat("x", api.MaxQuery-1)
+	for typed, want := range map[string]string{"": "", "käse": "käse", long + "y": long + "y", long + "yz": long + "y", long + "ä": long, long[2:] + "🎞": long[2:]} {
+		if got := asQuery(typed); got != want {
+			t.Errorf("%d bytes become %d, want %d", len(typed), len(got), len(want))
+		}
+	}
+}
+
+func TestFeedsHaveABound(t *testing.T) {
+	var f feeds
+	for i := range 2 * maxFeeds {
+		f.keep(strconv.Itoa(i), feed{Cursor: strconv.Itoa(i)})
+		f.keep("often", feed{})
+	}
+	newest := strconv.Itoa(2*maxFeeds - 1)
+	if l, ok := f.of(newest); !ok || l.Cursor != newest {
+		t.Errorf("the last one: %v, %v", l, ok)
+	}
+	if _, ok := f.of("0"); ok || len(f) != maxFeeds {
+		t.Errorf("%d are kept, the first one: %v", len(f), ok)
 	}
 }

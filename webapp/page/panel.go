@@ -10,6 +10,7 @@ import (
 
 	"github.com/maxence-charriere/go-app/v9/pkg/app"
 
+	"kinopod/webapp/sharing"
 	"kinopod/webapp/swarm"
 )
 
@@ -26,6 +27,7 @@ type panel struct {
 	sampled  time.Time
 	surface  *surface
 	sight    sight
+	company  company
 }
 
 // history is the last speeds, the oldest first.
@@ -50,7 +52,7 @@ func (p *panel) reset() {
 }
 
 // show takes the swarm as it is now. Numbers that change four times a second cannot be
-// read: twice is enough.
+// read: once is enough.
 func (p *panel) show(s swarm.Stats) {
 	if now := time.Now(); now.Sub(p.sampled) >= time.Second {
 		p.sampled = now
@@ -60,9 +62,9 @@ func (p *panel) show(s swarm.Stats) {
 	redraw := !slices.Equal(s.Pieces, p.stats.Pieces)
 	p.stats, p.known = s, true
 	if redraw && p.surface != nil {
-		p.surface.ask()
+		p.surface.askLater()
 	}
-	if p.sight.seen && time.Since(p.rendered) >= 500*time.Millisecond {
+	if p.sight.seen && time.Since(p.rendered) >= time.Second {
 		p.render()
 	}
 }
@@ -75,7 +77,7 @@ func (p *panel) render() {
 // OnMount implements app.Mounter.
 func (p *panel) OnMount(app.Context) {
 	p.sight.open(element("swarm-panel"), p.render)
-	p.surface = &surface{id: "swarm-pieces", draw: p.draw}
+	p.surface = &surface{id: "swarm-pieces", draw: p.draw, every: 2000}
 	p.surface.open()
 }
 
@@ -89,11 +91,11 @@ func (p *panel) OnDismount() {
 }
 
 // draw is called in an animation frame.
-func (p *panel) draw(f *surface) (again bool) {
+func (p *panel) draw(f *surface) {
 	f.context.Call("clearRect", 0, 0, f.width, f.height)
 	n := len(p.stats.Pieces)
 	if n == 0 {
-		return false
+		return
 	}
 	least, most := int(f.px(4)), int(f.px(12))
 	cells := cellsOf(p.stats.Pieces, max(1, f.width/least)*max(1, f.height/least))
@@ -102,7 +104,6 @@ func (p *panel) draw(f *surface) (again bool) {
 	paintGrid(l.pixels, f.width, g, cells, max(1, int(f.px(1))), &f.palette)
 	l.commit()
 	f.put(l, 0, 0, float64(f.width), float64(f.height))
-	return false
 }
 
 // Render implements app.Composer.
@@ -119,6 +120,7 @@ func (p *panel) Render() app.UI {
 		p.sources(),
 		p.pieces(),
 		p.peers(),
+		elem("div").Class("panel-part").Body(elem("h3").Text("Other viewers"), &p.company),
 	)
 }
 
@@ -132,10 +134,16 @@ func (p *panel) state() string {
 	switch {
 	case !p.known:
 		return "Joining…"
-	case p.stats.Complete:
+	case p.company.state.Alone:
+		return "Without other viewers"
+	case p.stats.Complete && p.company.state.Why() == sharing.Gives:
 		return "Complete, seeding"
+	case p.stats.Complete:
+		return "Complete"
 	case p.plain:
 		return "Starting by HTTP"
+	case p.stats.TooFew && p.stats.Others > 0:
+		return "By HTTP: few viewers"
 	case viewers == 0:
 		return "No other viewers yet"
 	}
@@ -235,23 +243,33 @@ func (p *panel) sources() app.UI {
 			}),
 		),
 		app.If(p.plain, elem("p").Class("hint").Text("The film begins by plain HTTP, until the swarm takes over.")),
-		p.ratio(),
+		p.given(),
 	)
 }
 
-// ratio is what was given of what was taken.
-func (p *panel) ratio() app.UI {
+// given is what the viewer gave, what the pod saved because viewers gave it to this one,
+// and what both took of the viewer's line.
+func (p *panel) given() app.UI {
 	taken := taken(p.stats)
-	text := "Given to others"
 	ratio := "–"
 	if taken > 0 {
 		ratio = strconv.FormatFloat(math.Floor(float64(p.stats.Uploaded)/float64(taken)*100)/100, 'f', 2, 64)
 	}
-	return elem("p").Class("ratio").Body(
-		elem("span").Text(text),
-		elem("span").Body(
-			elem("span").Text(formatBytes(p.stats.Uploaded)),
-			elem("span").Class("dim").Title("Share ratio: given divided by taken").Text("ratio "+ratio),
+	return elem("dl").Class("given").Body(
+		bytesRow("given-bytes", "Given to others", "ratio "+ratio, "Share ratio: given divided by taken", p.stats.Uploaded),
+		bytesRow("saved-bytes", "Saved the pod", formatShare(p.stats.Saved, p.stats.Length), "What viewers gave you, and the pod did not send", p.stats.Saved),
+		bytesRow("sent-bytes", "Sent in all", "", "What you sent by WebRTC, with what carries it on your line", p.stats.Sent),
+		bytesRow("received-bytes", "Received in all", "", "What you received by WebRTC, with what carries it on your line", p.stats.Received),
+	)
+}
+
+// bytesRow is one number of bytes, in its data element all its digits.
+func bytesRow(id, name, beside, title string, n int64) app.UI {
+	return elem("div").Class("given-row").Title(title).Body(
+		elem("dt").Text(name),
+		elem("dd").Body(
+			elem("data").ID(id).Attr("value", strconv.FormatInt(n, 10)).Text(formatBytes(n)),
+			elem("span").Class("dim").Text(beside),
 		),
 	)
 }

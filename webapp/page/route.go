@@ -18,7 +18,11 @@ func screenFor(e *Env, u *url.URL) screen {
 		if _, err := video.ParseID(rest); err == nil {
 			s = &watch{env: e}
 		}
+	case path == "u" && rest != "":
+		s = &home{env: e}
 	case rest != "":
+	case path == "search":
+		s = &search{env: e}
 	case path == "upload":
 		s = newUpload(e)
 	case path == "login":

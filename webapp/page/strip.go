@@ -22,7 +22,6 @@ type strip struct {
 	plain    []bool  // of each piece: the player had it by plain HTTP
 	duration float64 // seconds
 	surface  *surface
-	shown    []color.NRGBA // of each cell, on the way to what it is
 	cells    []cell
 	pointed  float64 // 0..1, where the pointer is; negative if it is not here
 	focused  bool
@@ -37,7 +36,7 @@ const (
 )
 
 func (s *strip) reset() {
-	s.stats, s.duration, s.shown, s.cells, s.pointed, s.focused = swarm.Stats{}, 0, nil, nil, -1, false
+	s.stats, s.duration, s.cells, s.pointed, s.focused = swarm.Stats{}, 0, nil, -1, false
 	s.plain = nil
 	if s.surface != nil {
 		s.surface.ask()
@@ -52,7 +51,7 @@ func (s *strip) show(stats swarm.Stats, duration float64) {
 	if !changed || s.surface == nil {
 		return
 	}
-	s.surface.ask()
+	s.surface.askLater()
 	if s.pointed >= 0 || s.focused {
 		s.point(s.at())
 	}
@@ -95,7 +94,9 @@ func taken(s swarm.Stats) int64 { return s.FromWebSeed + s.FromPod + s.FromViewe
 
 // OnMount implements app.Mounter.
 func (s *strip) OnMount(app.Context) {
-	s.surface = &surface{id: "swarm-strip", draw: s.draw}
+	// Beside the film, which has its own frames: each one more costs this device about
+	// as much as what it takes to fetch the film.
+	s.surface = &surface{id: "swarm-strip", draw: s.draw, every: 1000}
 	s.surface.open()
 }
 
@@ -156,7 +157,7 @@ func (s *strip) summary() string {
 }
 
 // draw is called in an animation frame.
-func (s *strip) draw(f *surface) (again bool) {
+func (s *strip) draw(f *surface) {
 	c := f.context
 	c.Call("clearRect", 0, 0, f.width, f.height)
 	s.cells = cellsOf(s.stats.Pieces, max(1, f.width/int(f.px(stripCell))))
@@ -173,36 +174,17 @@ func (s *strip) draw(f *surface) (again bool) {
 	low := f.px(stripLow)
 	f.put(missing, 0, middle-low/2, width, low)
 	if len(s.cells) == 0 {
-		return false
+		return
 	}
 
-	again = s.move(&f.palette)
 	high := f.px(stripTrack)
 	have := f.layer(1, f.width, 1)
-	paintRow(have.pixels, n, gap, func(i int) color.NRGBA { return s.shown[i] })
+	paintRow(have.pixels, n, gap, func(i int) color.NRGBA { return f.palette.of(s.cells[i]) })
 	have.commit()
 	f.put(have, 0, middle-high/2, width, high)
 
 	s.drawGlow(f, n, gap, middle, high)
 	s.drawHead(f, middle, high)
-	return again
-}
-
-// move brings each cell's colour nearer to what it should be.
-func (s *strip) move(p *palette) (again bool) {
-	if len(s.shown) != len(s.cells) || reduceMotion() {
-		s.shown = make([]color.NRGBA, len(s.cells))
-		for i, c := range s.cells {
-			s.shown[i] = p.of(c)
-		}
-		return false
-	}
-	for i, c := range s.cells {
-		var there bool
-		s.shown[i], there = approach(s.shown[i], p.of(c), 0.5)
-		again = again || !there
-	}
-	return again
 }
 
 // drawGlow draws what is on its way.

@@ -211,6 +211,7 @@ func (u *uploads) Render() app.UI {
 		slot(u.err != nil || len(unfinished) > 0, u.unfinished(unfinished)),
 		elem("div").Class("drop-veil").Aria("hidden", true).Body(icon(iconUpload), elem("span").Text("Drop to upload")),
 		&u.ask,
+		tell(),
 	)
 }
 

@@ -24,13 +24,18 @@ type watch struct {
 	id     video.ID
 	now    time.Time
 	video  content[api.Video]
+	asking bool // the video is on its way once more
+	said   said
 	edit   *edit // nil unless it is being edited
 	strip  *strip
 	panel  *panel
 	remove question
 	stop   func() // of the swarm's statistics
 	keep   bool   // the film plays on when the page is left (mini)
-	keys   keys
+
+	refused bool // the trackers refuse the torrent, and the pod was asked why
+	removed bool // the video was removed while it was watched
+	keys    keys
 }
 
 // playerPlace is the id of the element that the player's one <video> is put into.
@@ -42,8 +47,10 @@ func (w *watch) open(u *url.URL) {
 		return
 	}
 	w.id, w.now, w.edit = id, time.Now(), nil
+	w.refused, w.removed = false, false
 	w.video = content[api.Video]{serial: w.video.serial + 1}
 	w.remove.id = "remove-video"
+	w.forgetDetails()
 	if w.strip == nil {
 		w.strip, w.panel = &strip{}, &panel{}
 	}
@@ -60,9 +67,21 @@ func (w *watch) open(u *url.URL) {
 
 func (w *watch) get(ctx context.Context) (api.Video, error) { return w.env.API.Video(ctx, w.id) }
 
-func (w *watch) preload(ctx context.Context) { w.video.set(w.get(ctx)) }
+func (w *watch) preload(ctx context.Context) {
+	w.video.set(w.get(ctx))
+	// Another pod is not waited for: the film is.
+	if w.video.Done && w.video.Value.Origin == w.env.Pod.Host {
+		w.said.details.set(w.getDetails(ctx))
+		w.said.details.Err = nil // the browser asks again
+	}
+}
 
-func (w *watch) content() any { return &w.video }
+func (w *watch) content() any {
+	return &struct {
+		Video   *content[api.Video]   `json:"video"`
+		Details *content[api.Details] `json:"details"`
+	}{&w.video, &w.said.details}
+}
 
 func (w *watch) head() Head {
 	if !w.video.Done {
@@ -79,7 +98,7 @@ func (w *watch) head() Head {
 	}
 	return Head{
 		Title: v.Name, Description: cut(about, 200), Image: ownPath(v.ThumbnailURL), Kind: "video.other",
-		Canonical: api.WatchPath(v.ID),
+		Canonical: api.WatchPath(v.ID), Video: &v,
 	}
 }
 
@@ -104,11 +123,12 @@ func (w *watch) start() {
 	if w.video.Done {
 		w.play()
 	}
-	known := w.video.Done && !w.partial()
+	known := w.video.Done && !w.partial() && !(w.env.Me != nil && locked(w.video.Value))
 	gone := w.video.Err != nil && w.video.Err.Code == api.CodeNotFound
 	if !known && !gone {
 		w.load()
 	}
+	w.loadDetails()
 }
 
 // partial says whether the video is only known from a list, which leaves parts away.
@@ -122,7 +142,10 @@ func (w *watch) again() {
 }
 
 func (w *watch) load() {
+	w.asking = true
 	load(w.ctx, &w.video, w.get, func() {
+		w.asking = false
+		w.loadDetails()
 		if w.video.Done {
 			w.play()
 		}
@@ -131,6 +154,9 @@ func (w *watch) load() {
 }
 
 func (w *watch) play() {
+	if locked(w.video.Value) {
+		return
+	}
 	id := w.id
 	w.ctx.Defer(func(ctx app.Context) {
 		if w.id != id || w.stop != nil {
@@ -150,9 +176,25 @@ func (w *watch) tell(s swarm.Stats) {
 	if w.stop == nil {
 		return
 	}
+	if s.Refused != w.refused {
+		if w.refused = s.Refused; w.refused {
+			w.askWhy()
+		}
+	}
 	w.strip.show(s, w.video.Value.Duration)
 	w.panel.plain = w.strip.plainOnly()
 	w.panel.show(s)
+}
+
+// askWhy asks the pod whether the video is still there.
+func (w *watch) askWhy() {
+	id := w.id
+	send(w.ctx, w.get, func(_ api.Video, err error) {
+		if w.id == id && api.Is(err, api.CodeNotFound) {
+			w.removed = true
+			w.env.forget(id)
+		}
+	})
 }
 
 // leave ends what play began.
@@ -177,12 +219,22 @@ func (w *watch) Render() app.UI {
 	if !w.video.Done && w.video.Err != nil {
 		return elem("div").Class("page").Body(w.failed())
 	}
+	var stage app.UI = elem("div").ID(playerPlace).Class("player").Body(w.plainPlayer())
+	if w.video.Done && locked(w.video.Value) {
+		stage = w.lock(w.video.Value)
+	}
 	return elem("div").Class("watch").Body(
 		elem("div").Class("stage").Body(
-			elem("div").ID(playerPlace).Class("player").Body(w.plainPlayer()),
+			stage,
 			w.strip,
 		),
-		elem("div").Class("watch-main").Body(w.about()),
+		tell(),
+		elem("div").Class("watch-main").Body(
+			elem("div").Role("status").Body(app.If(w.removed, elem("p").Class("removed").Body(
+				icon(iconRemove), elem("span").Text("This video was removed while you watched. It plays on as far as it is here or at other viewers."),
+			))),
+			w.about(),
+		),
 		elem("aside").Class("watch-side").Aria("label", "Swarm").Body(w.panel, keysHelp()),
 		&w.remove,
 	)
@@ -224,20 +276,24 @@ func (w *watch) about() app.UI {
 		elem("h1").Class("video-name").Dir("auto").Text(v.Name),
 		elem("div").Class("video-bar").Body(w.byline(v), w.actions(v)),
 		w.description(v),
+		w.uploader(v),
 	)
 }
 
 func (w *watch) byline(v api.Video) app.UI {
-	by, href := v.Uploader, "/?uploader="+url.QueryEscape(v.Uploader)
+	by, href := v.Uploader, api.UploaderPath(v.Origin, v.Uploader)
 	if w.env.Pod.Host != "" && v.Origin != w.env.Pod.Host {
-		by, href = by+" @ "+string(v.Origin), href+"&origin="+url.QueryEscape(string(v.Origin))
+		by += " @ " + string(v.Origin)
 	}
 	return elem("div").Class("byline").Body(
 		avatar(v.Uploader),
 		elem("div").Body(
 			elem("a").Class("byline-name").Dir("auto").Attr("href", href).Text(by),
-			elem("time").Class("byline-date").Attr("datetime", v.Created.UTC().Format(time.RFC3339)).Title(formatDate(v.Created)).
-				Text(formatDate(v.Created)+" · "+formatAgo(v.Created, w.now)),
+			elem("p").Class("byline-date").Body(
+				app.If(v.Views > 0, elem("span").Class("byline-views").Title(strconv.FormatInt(v.Views, 10)).Text(formatViews(v.Views))),
+				elem("time").Attr("datetime", v.Created.UTC().Format(time.RFC3339)).Title(formatDate(v.Created)).
+					Text(formatDate(v.Created)+" · "+formatAgo(v.Created, w.now)),
+			),
 		),
 	)
 }
@@ -245,8 +301,8 @@ func (w *watch) byline(v api.Video) app.UI {
 func (w *watch) actions(v api.Video) app.UI {
 	return elem("div").Class("actions").Body(
 		w.shareButton(v),
-		link("Magnet", "Open the magnet link in a BitTorrent client", v.Magnet, iconMagnet, ""),
-		link(".torrent", "Download the .torrent file", ownPath(v.TorrentURL), iconTorrent, v.Name+".torrent"),
+		link("Magnet", "Open the magnet link in a BitTorrent client", unless(locked(v), v.Magnet), iconMagnet, ""),
+		link(".torrent", "Download the .torrent file", unless(locked(v), ownPath(v.TorrentURL)), iconTorrent, v.Name+".torrent"),
 		app.If(v.Mine,
 			elem("button").ID("edit-video").Attr("type", "button").Class("button quiet").Body(icon(iconEdit), elem("span").Text("Edit")).OnClick(w.onEdit),
 			elem("button").Attr("type", "button").Class("button quiet danger").Body(icon(iconRemove), elem("span").Text("Remove")).OnClick(w.onRemove),
@@ -262,6 +318,8 @@ func link(text, title, href, picture, file string) app.UI {
 	}
 	return elem("a").Class("button quiet").Attr("href", href).Title(title).Attr("download", file).Body(icon(picture), elem("span").Text(text))
 }
+
+func unless(not bool, s string) string { return pick(not, "", s) }
 
 func (w *watch) shareButton(v api.Video) app.UI {
 	return elem("button").Attr("type", "button").Class("button quiet").Body(
@@ -297,9 +355,12 @@ func (w *watch) description(v api.Video) app.UI {
 		facts = append(facts, formatDuration(v.Duration))
 	}
 	return elem("div").Class("panel about").Body(
-		app.If(v.Description != "", elem("p").Class("description").Dir("auto").Body(linked(v.Description)...)),
+		app.If(v.Description != "", elem("p").Class("description").Dir("auto").Body(linked(w.text(v))...)),
+		w.more(v),
 		app.If(len(v.Tags) > 0, elem("ul").Class("tags").Aria("label", "Tags").Body(
-			app.Range(v.Tags).Slice(func(i int) app.UI { return elem("li").Dir("auto").Text(v.Tags[i]) }),
+			app.Range(v.Tags).Slice(func(i int) app.UI {
+				return elem("li").Body(elem("a").Dir("auto").Attr("href", api.TagPath(v.Tags[i])).Text(v.Tags[i]))
+			}),
 		)),
 		elem("p").Class("facts").Text(strings.Join(facts, " · ")),
 	)
@@ -310,6 +371,8 @@ func (w *watch) onEdit(app.Context, app.Event) {
 		w.edit = nil
 		if changed != nil {
 			w.video.set(*changed, nil)
+			w.forgetDetails()
+			w.loadDetails()
 			w.env.frame.setHead()
 		}
 		w.Update()

@@ -1,200 +1,233 @@
 package piecestore
 
 import (
+	"context"
 	"syscall/js"
+	"time"
+
+	"kinopod/shared/magnet"
+	"kinopod/shared/torrent"
 )
 
-// memoryMost bounds the pieces in memory where there is a disk, in bytes.
-const memoryMost = 96 << 20
+// Bounds of the pieces in memory, in bytes.
+const (
+	memoryMost = 96 << 20 // where there is no disk
+	recentMost = 16 << 20 // where there is one: the player and peers ask for a piece part by part
+)
 
-// readAgain is the number of pieces from disk that are kept for the next read: peers
-// ask for a piece block by block.
-const readAgain = 8
+// openTime bounds how long a store waits for its disk.
+const openTime = 3 * time.Second
 
-// Browser is a Store in memory that moves its oldest pieces to the origin private
-// file system. Where there is none they stay in memory.
+// Browser is a Store of one video in the origin private file system. Where there is
+// none it keeps in memory what was used last.
 type Browser struct {
-	spill       *spill
+	video       string
 	pieceLength int
 	size        func(i int) int
-	script      string   // of the worker; "" where there is no disk
-	worker      js.Value // null until a piece moves
+	memory      *cache
+	shelf       *shelf   // nil where there is no disk
+	worker      js.Value // null where there is no disk
 	onMessage   js.Func
 	onError     js.Func
-	writing     map[int]bool
-	reads       map[int]*read
-	serial      int
-	recent      []recentPiece
-	closed      bool
-}
-
-type read struct {
-	piece int
-	done  func(Chunk, error)
-}
-
-type recentPiece struct {
-	piece int
-	c     Chunk
+	opened      chan []byte // the index, once; closed where there is no disk
+	closed      chan struct{}
+	closing     bool
+	reads       map[int][]func(Chunk, error) // by piece
 }
 
 var _ Store = (*Browser)(nil)
 
-// NewBrowser makes a store for pieces of pieceLength bytes, the last one as size says.
-// worker is the address of WorkerScript.
-func NewBrowser(pieceLength int64, size func(i int) int64, worker string) *Browser {
+// NewBrowser begins to open the store of a video; worker is the address of WorkerScript.
+// most is how many bytes all videos may take on disk, 0 for what suits the disk. Only one
+// store of a video may be open in all tabs: the caller holds its lock (LockName).
+func NewBrowser(video magnet.InfoHash, worker string, most int64) *Browser {
 	b := &Browser{
-		spill: newSpill(memoryMost), pieceLength: int(pieceLength), size: func(i int) int { return int(size(i)) },
-		writing: map[int]bool{}, reads: map[int]*read{}, worker: js.Null(),
+		video: video.String(), memory: newCache(memoryMost), worker: js.Null(), reads: map[int][]func(Chunk, error){},
+		opened: make(chan []byte, 1), closed: make(chan struct{}),
 	}
 	storage := js.Global().Get("navigator").Get("storage")
 	if storage.IsUndefined() || storage.Get("getDirectory").IsUndefined() {
+		close(b.opened)
 		return b
 	}
-	b.script = worker
+	b.worker = js.Global().Get("Worker").New(worker)
+	b.onMessage = js.FuncOf(func(_ js.Value, args []js.Value) any { b.message(args[0].Get("data")); return nil })
+	b.onError = js.FuncOf(func(js.Value, []js.Value) any { b.message(js.ValueOf(map[string]any{"op": "none"})); return nil })
+	b.worker.Set("onmessage", b.onMessage)
+	b.worker.Set("onerror", b.onError)
+	b.worker.Call("postMessage", map[string]any{"op": "open", "video": b.video, "most": float64(most)})
 	return b
 }
 
-// start starts the worker: most films fit into memory, and need none.
-func (b *Browser) start() {
-	b.worker = js.Global().Get("Worker").New(b.script)
-	b.onMessage = js.FuncOf(func(_ js.Value, args []js.Value) any { b.message(args[0].Get("data")); return nil })
-	b.onError = js.FuncOf(func(js.Value, []js.Value) any { b.give(); return nil })
-	b.worker.Set("onmessage", b.onMessage)
-	b.worker.Set("onerror", b.onError)
+// Kept waits for the disk and gives the pieces of t that are on it. They are not checked.
+func (b *Browser) Kept(ctx context.Context, t *torrent.Torrent) []int {
+	b.pieceLength, b.size = int(t.PieceLength), func(i int) int { return int(t.PieceSize(i)) }
+	select {
+	case index, ok := <-b.opened:
+		if !ok || !b.worker.Truthy() {
+			return nil
+		}
+		b.shelf = parseIndex(index, t.Pieces())
+		b.memory.most = recentMost
+		b.tell(map[string]any{"op": "note", "bytes": FromBytes(appendHeader(nil, time.Now())).JS()})
+		return b.shelf.kept()
+	case <-time.After(openTime):
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+func (b *Browser) tell(m map[string]any) {
+	if b.worker.Truthy() && !b.closing {
+		b.worker.Call("postMessage", m)
+	}
 }
 
 // Put implements Store.
 func (b *Browser) Put(i int, piece Chunk) {
-	b.spill.put(i, piece)
-	b.move()
+	b.memory.put(i, piece, b.shelf != nil)
+	b.write(i)
 }
 
-// move writes pieces to disk until memory is within its bound.
-func (b *Browser) move() {
-	for b.script != "" && !b.closed {
-		i, ok := b.spill.next(b.writing)
-		if !ok {
-			return
-		}
-		if b.worker.IsNull() {
-			b.start()
-		}
-		b.writing[i] = true
-		b.worker.Call("postMessage", map[string]any{"op": "write", "piece": i, "at": float64(i) * float64(b.pieceLength), "bytes": b.spill.held[i].JS()})
+// write sends a piece that is in memory to its slot.
+func (b *Browser) write(i int) {
+	piece, ok := b.memory.held[i]
+	if b.shelf == nil || !ok {
+		return
 	}
+	slot, ok := b.shelf.put(i)
+	if !ok {
+		b.memory.let(i)
+		return
+	}
+	at, entry := b.shelf.entry(slot)
+	b.tell(map[string]any{
+		"op": "write", "piece": i, "at": float64(slot) * float64(b.pieceLength), "bytes": piece.JS(), "entryAt": at, "entry": FromBytes(entry).JS(),
+	})
 }
 
 // Get implements Store.
 func (b *Browser) Get(i int, done func(Chunk, error)) {
-	if c, ok := b.spill.held[i]; ok {
+	if c, ok := b.memory.get(i); ok {
 		done(c, nil)
 		return
 	}
-	for _, r := range b.recent {
-		if r.piece == i {
-			done(r.c, nil)
-			return
-		}
-	}
-	if !b.spill.away[i] || b.closed || !b.worker.Truthy() {
+	if b.shelf == nil || b.closing {
 		done(Chunk{}, ErrAbsent)
 		return
 	}
-	b.serial++
-	b.reads[b.serial] = &read{i, done}
-	b.worker.Call("postMessage", map[string]any{"op": "read", "id": b.serial, "at": float64(i) * float64(b.pieceLength), "length": b.size(i)})
+	slot, ok := b.shelf.at[i]
+	if !ok {
+		done(Chunk{}, ErrAbsent)
+		return
+	}
+	b.shelf.use(i)
+	b.reads[i] = append(b.reads[i], done)
+	if len(b.reads[i]) == 1 {
+		b.tell(map[string]any{"op": "read", "piece": i, "at": float64(slot) * float64(b.pieceLength), "length": b.size(i)})
+	}
+}
+
+// Drop implements Store.
+func (b *Browser) Drop(i int) {
+	b.memory.drop(i)
+	if b.shelf == nil {
+		return
+	}
+	if slot, ok := b.shelf.take(i); ok {
+		at, entry := b.shelf.entry(slot)
+		b.tell(map[string]any{"op": "note", "at": at, "bytes": FromBytes(entry).JS()})
+	}
 }
 
 func (b *Browser) message(m js.Value) {
 	switch m.Get("op").String() {
-	case "written":
-		i := m.Get("piece").Int()
-		delete(b.writing, i)
-		b.spill.written(i)
-	case "failed":
-		b.give()
-	case "bytes":
-		id := m.Get("id").Int()
-		r := b.reads[id]
-		if r == nil {
-			return
+	case "opened":
+		b.opened <- FromJS(m.Get("index")).Bytes()
+	case "none":
+		if b.worker.Truthy() && b.shelf == nil {
+			close(b.opened)
 		}
-		delete(b.reads, id)
+		b.end()
+	case "written":
+		b.memory.let(m.Get("piece").Int())
+	case "full":
+		if i := m.Get("piece").Int(); b.shelf != nil {
+			b.shelf.refused(i)
+			b.write(i)
+		}
+	case "failed":
+		i := m.Get("piece").Int()
+		b.memory.let(i)
+		if b.shelf != nil {
+			b.shelf.take(i)
+		}
+	case "bytes":
+		i := m.Get("piece").Int()
 		bytes := m.Get("bytes")
 		if bytes.IsNull() {
-			r.done(Chunk{}, ErrAbsent)
+			if b.shelf != nil {
+				b.shelf.take(i)
+			}
+			b.answer(i, Chunk{}, ErrAbsent)
 			return
 		}
 		c := FromJS(bytes)
-		if b.recent = append(b.recent, recentPiece{r.piece, c}); len(b.recent) > readAgain {
-			b.recent = b.recent[1:]
-		}
-		r.done(c, nil)
+		b.memory.put(i, c, false)
+		b.answer(i, c, nil)
 	case "closed":
-		b.worker.Call("terminate")
-		b.onMessage.Release()
-		b.onError.Release()
-		b.worker = js.Null()
+		b.end()
 	}
 }
 
-// give stops to write: the disk is full, or there is none. What is in memory stays
-// there.
-func (b *Browser) give() {
-	b.spill.most = 1 << 62
-	b.writing = map[int]bool{}
+func (b *Browser) answer(i int, c Chunk, err error) {
+	waiting := b.reads[i]
+	delete(b.reads, i)
+	for _, done := range waiting {
+		done(c, err)
+	}
+}
+
+// end is called where there is no worker any more: what was not on its way to disk is
+// lost, what was stays in memory.
+func (b *Browser) end() {
+	if !b.worker.Truthy() {
+		return
+	}
+	b.worker.Call("terminate")
+	b.onMessage.Release()
+	b.onError.Release()
+	b.worker, b.shelf = js.Null(), nil
+	b.memory.most = memoryMost
+	b.memory.fast = map[int]bool{}
+	for i := range b.reads {
+		b.answer(i, Chunk{}, ErrAbsent)
+	}
+	if b.closing {
+		close(b.closed)
+	}
 }
 
 // Close implements Store.
 func (b *Browser) Close() {
-	b.closed = true
-	for id, r := range b.reads {
-		delete(b.reads, id)
-		r.done(Chunk{}, ErrAbsent)
+	if b.closing {
+		return
 	}
-	b.spill = newSpill(memoryMost)
-	b.recent = nil
-	if b.worker.Truthy() {
-		b.worker.Call("postMessage", map[string]any{"op": "close"})
+	b.tell(map[string]any{"op": "close"})
+	b.closing = true
+	b.memory = newCache(memoryMost)
+	for i := range b.reads {
+		b.answer(i, Chunk{}, ErrAbsent)
+	}
+	if !b.worker.Truthy() {
+		close(b.closed)
 	}
 }
 
-// File is a Store over a file that the viewer chose: it has every piece.
-type File struct {
-	file        js.Value
-	pieceLength int64
-	size        int64
+// Closed waits until the files of a store that was closed can be opened again.
+func (b *Browser) Closed() {
+	select {
+	case <-b.closed:
+	case <-time.After(openTime):
+	}
 }
-
-var _ Store = (*File)(nil)
-
-// NewFile makes a store over a JavaScript File or Blob.
-func NewFile(file js.Value, pieceLength int64) *File {
-	return &File{file, pieceLength, int64(file.Get("size").Float())}
-}
-
-// Put implements Store: the file has the piece.
-func (f *File) Put(int, Chunk) {}
-
-// Get implements Store.
-func (f *File) Get(i int, done func(Chunk, error)) {
-	from := int64(i) * f.pieceLength
-	slice := f.file.Call("slice", float64(from), float64(min(f.size, from+f.pieceLength)))
-	var yes, no js.Func
-	release := func() { yes.Release(); no.Release() }
-	yes = js.FuncOf(func(_ js.Value, args []js.Value) any {
-		release()
-		done(FromJS(args[0]), nil)
-		return nil
-	})
-	no = js.FuncOf(func(js.Value, []js.Value) any { // the file changed, or is gone
-		release()
-		done(Chunk{}, ErrAbsent)
-		return nil
-	})
-	slice.Call("arrayBuffer").Call("then", yes, no)
-}
-
-// Close implements Store.
-func (f *File) Close() {}

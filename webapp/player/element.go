@@ -4,6 +4,7 @@ package player
 
 import (
 	"kinopod/shared/api"
+	"kinopod/shared/video"
 	"kinopod/webapp/swarm"
 )
 
@@ -16,6 +17,9 @@ func Show(api.Video) {}
 
 // SetPod says which pod the page is of.
 func SetPod(api.Pod) {}
+
+// OnWatched has f called once a video is shown and some seconds of it were played.
+func OnWatched(func(video.ID)) {}
 
 // Place moves the element into the element with this id.
 func Place(string) {}

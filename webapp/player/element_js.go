@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall/js"
@@ -11,7 +12,9 @@ import (
 
 	"kinopod/shared/api"
 	"kinopod/shared/torrent"
+	"kinopod/shared/video"
 	"kinopod/webapp/piecestore"
+	"kinopod/webapp/sharing"
 	"kinopod/webapp/swarm"
 )
 
@@ -24,6 +27,7 @@ type player struct {
 	showing  *showing
 	ignore   js.Func // of a refusal to play: the viewer has the controls
 	watchers map[int]func(swarm.Stats)
+	watched  func(video.ID) // nil for nobody
 	serial   int
 }
 
@@ -33,7 +37,9 @@ type showing struct {
 	cancel  context.CancelFunc
 	engine  *swarm.Engine // nil until the torrent is here
 	stream  *stream
+	beside  bool // another tab has the engine
 	retries int
+	counted bool // it was watched for long enough to say so
 }
 
 var one = sync.OnceValue(func() *player {
@@ -66,6 +72,9 @@ func Show(v api.Video) { one().show(v) }
 
 // SetPod says which pod the page is of.
 func SetPod(p api.Pod) { one().pod = p }
+
+// OnWatched has f called once a video is shown and some seconds of it were played.
+func OnWatched(f func(video.ID)) { one().watched = f }
 
 // Place moves the element into the element with this id.
 func Place(id string) {
@@ -143,15 +152,30 @@ func (p *player) end() {
 	p.showing = nil
 }
 
-// run fetches the torrent, then takes part in its swarm until ctx ends.
+// run waits until no other tab has the video open, fetches the torrent, then takes part
+// in its swarm until ctx ends.
 func (p *player) run(ctx context.Context, s *showing) {
-	tor, err := untilMetainfo(ctx, s.video)
+	infoHash := s.video.Renditions[0].InfoHash
+	following, alone := context.WithCancel(ctx)
+	defer alone()
+	go p.follow(following, s)
+	release, err := claim(ctx, infoHash)
 	if err != nil {
 		return
 	}
+	defer release()
+	alone()
+	store := piecestore.NewBrowser(infoHash, piecestore.WorkerPath, storageMost())
+	defer store.Closed()
+	tor, err := untilMetainfo(ctx, s.video)
+	if err != nil {
+		store.Close()
+		return
+	}
 	c := config(s.video, tor)
-	c.Store = piecestore.NewBrowser(tor.PieceLength, tor.PieceSize, piecestore.WorkerPath)
+	c.Store, c.Kept = store, store.Kept(ctx, tor)
 	s.engine = swarm.New(c)
+	defer obey(s.engine)()
 	done := make(chan struct{})
 	go func() { defer close(done); _ = s.engine.Run(ctx) }()
 	s.stream = register(ctx, s.engine, s.video.Renditions[0])
@@ -163,10 +187,23 @@ func (p *player) run(ctx context.Context, s *showing) {
 	<-done
 }
 
+// storageMost is how many bytes the viewer lets videos take on this device, 0 for what
+// suits it.
+func storageMost() (n int64) {
+	defer func() { _ = recover() }() // a browser that lets sites keep nothing
+	n, err := strconv.ParseInt(js.Global().Get("localStorage").Call("getItem", "kinopod_storage").String(), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return max(0, n)
+}
+
 // report tells the engine where the player is, and the watchers how the swarm is.
 func (p *player) report(ctx context.Context, s *showing) {
 	ticker := time.NewTicker(250 * time.Millisecond)
 	defer ticker.Stop()
+	others := newTeller(s.engine.InfoHash())
+	defer others.close()
 	for {
 		p.tell(s)
 		stats, err := s.engine.Stats(ctx)
@@ -176,6 +213,7 @@ func (p *player) report(ctx context.Context, s *showing) {
 		for _, f := range p.watchers {
 			f(stats)
 		}
+		others.tell(stats)
 		select {
 		case <-ctx.Done():
 			return
@@ -196,7 +234,8 @@ func (p *player) tell(s *showing) {
 		}
 	}
 	paused := p.element.Get("paused").Bool() || p.element.Get("ended").Bool()
-	s.engine.SetPlayback(swarm.Playback{Position: at, Buffered: end, Paused: paused, Stalled: !paused && p.element.Get("readyState").Int() < haveFutureData})
+	wants := !paused || p.element.Get("seeking").Bool()
+	s.engine.SetPlayback(swarm.Playback{Position: at, Buffered: end, Stalled: wants && p.element.Get("readyState").Int() < haveFutureData})
 }
 
 // haveFutureData is HTMLMediaElement.HAVE_FUTURE_DATA.
@@ -219,11 +258,55 @@ func (p *player) listen() {
 		s.retries = 0
 		p.tell(s)
 	})
+	on("timeupdate", p.count)
+	js.Global().Call("addEventListener", "online", js.FuncOf(func(js.Value, []js.Value) any {
+		p.online()
+		return nil
+	}))
 	on("error", func(s *showing) {
-		if s.engine != nil {
+		if s.engine != nil || s.beside {
 			p.again(s)
 		}
 	})
+}
+
+// watchedAfter is how much of a film has to be played until it was watched, in seconds;
+// of a short one it is half.
+const watchedAfter = 10
+
+// count says that a film is watched, once enough of it was really played: to seek is not
+// to watch.
+func (p *player) count(s *showing) {
+	if s.counted || p.watched == nil {
+		return
+	}
+	need := float64(watchedAfter)
+	if d := p.element.Get("duration").Float(); d > 0 {
+		need = min(need, d/2)
+	}
+	played, sum := p.element.Get("played"), 0.0
+	for i := range played.Get("length").Int() {
+		sum += played.Call("end", i).Float() - played.Call("start", i).Float()
+	}
+	if sum >= need {
+		s.counted = true
+		p.watched(s.video.ID)
+	}
+}
+
+// online goes on at once when the network is back.
+func (p *player) online() {
+	s := p.showing
+	if s == nil {
+		return
+	}
+	s.retries = 0
+	if s.engine != nil {
+		s.engine.Resume()
+	}
+	if p.failed() {
+		p.again(s)
+	}
 }
 
 func (p *player) failed() bool { return p.element.Get("error").Truthy() }
@@ -287,17 +370,32 @@ func origin() string { return js.Global().Get("location").Get("origin").String()
 func config(v api.Video, t *torrent.Torrent) swarm.Config {
 	pod := one().pod
 	home := origin()
-	trackers := []string{socket(home)}
+	_, query, _ := strings.Cut(v.StreamURL, "?")
+	pass := api.PassOf(query)
+	trackers := []string{api.WithPass(socket(home), pass)}
 	if pod.Host != "" && v.Origin != pod.Host {
 		// The origin has the film and knows viewers of all pods; where it is away, those
-		// of this pod meet here.
+		// of this pod meet here, unless the film is for members only: who comes here is
+		// not asked.
 		home = strings.TrimSuffix(v.StreamURL, path(v.StreamURL))
-		trackers = []string{socket(home), trackers[0]}
+		trackers = []string{api.WithPass(socket(home), pass)}
+		if !v.Members {
+			trackers = append(trackers, socket(origin()))
+		}
 	}
 	return swarm.Config{
 		Torrent: t, Duration: time.Duration(v.Duration * float64(time.Second)), Network: swarm.Browser{STUN: pod.STUN},
-		Trackers: trackers, OfferURL: home + api.PathOffer, WebSeed: home + path(v.StreamURL), Log: slog.Default(),
+		Trackers: trackers, OfferURL: api.WithPass(home+api.PathOffer, pass), WebSeed: home + path(v.StreamURL), Log: slog.Default(),
+		Terms: sharing.Now().Terms(), LeastViewers: pod.SwarmViewers,
 	}
+}
+
+// obey has the engine keep to what the viewer and the device allow, until stop is called.
+func obey(e *swarm.Engine) (stop func()) {
+	tell := func() { e.SetTerms(sharing.Now().Terms()) }
+	stop = sharing.OnChange(tell)
+	tell() // it may have changed since the configuration was made
+	return stop
 }
 
 // socket is the tracker of the pod at base.

@@ -30,7 +30,9 @@ func (Seeding) SeedFile(v api.Video, f *upload.File) (stop func(), err error) {
 		}
 		c := config(v, tor)
 		c.Store, c.Complete, c.WebSeed, c.OfferURL = piecestore.NewFile(f.JSValue(), tor.PieceLength), true, "", ""
-		if err := swarm.New(c).Run(ctx); ctx.Err() == nil {
+		e := swarm.New(c)
+		defer obey(e)()
+		if err := e.Run(ctx); ctx.Err() == nil {
 			slog.Warn("seeding ended", "video", v.ID, "err", err)
 		}
 	}()

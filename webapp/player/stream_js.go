@@ -6,13 +6,15 @@ import (
 	"time"
 
 	"kinopod/shared/api"
+	"kinopod/webapp/piecestore"
 	"kinopod/webapp/swarm"
 )
 
 // Bounds of one answer to the element.
 const (
-	pullBytes = 256 << 10       // one part
-	pullIdle  = 2 * time.Minute // the worker asks for nothing more: it was ended, or the player has enough
+	pullBytes   = 256 << 10       // one part
+	pullsAtOnce = 4               // parts that the worker asks for before the first has come (prefetch there)
+	pullIdle    = 2 * time.Minute // the worker asks for nothing more: it was ended, or the player has enough
 )
 
 // stream answers the service worker for one engine (stream_worker.js).
@@ -21,7 +23,9 @@ type stream struct {
 	engine    *swarm.Engine
 	rendition api.Rendition
 	worker    js.Value // navigator.serviceWorker
+	port      js.Value // of the controller's latest messages; undefined for none
 	onMessage js.Func
+	onStream  js.Func
 	onChange  js.Func
 }
 
@@ -33,7 +37,18 @@ func register(ctx context.Context, e *swarm.Engine, r api.Rendition) *stream {
 		return s
 	}
 	s.onMessage = js.FuncOf(func(_ js.Value, args []js.Value) any {
-		s.message(args[0])
+		if m := args[0].Get("data"); m.Type() == js.TypeObject && m.Get("kinopod").Equal(js.ValueOf("who")) {
+			s.tell("engine")
+		}
+		return nil
+	})
+	s.onStream = js.FuncOf(func(_ js.Value, args []js.Value) any {
+		m := args[0].Get("data")
+		read := s.engine.Read
+		if m.Get("beside").Truthy() {
+			read = s.engine.ReadBeside
+		}
+		go s.answer(args[0].Get("ports").Index(0), read, int64(m.Get("from").Float()), int64(m.Get("to").Float()))
 		return nil
 	})
 	s.onChange = js.FuncOf(func(js.Value, []js.Value) any {
@@ -49,11 +64,19 @@ func register(ctx context.Context, e *swarm.Engine, r api.Rendition) *stream {
 
 // tell says to the worker that controls this page that the engine is there, or gone.
 func (s *stream) tell(what string) {
-	if controller := s.worker.Get("controller"); controller.Truthy() {
-		controller.Call("postMessage", map[string]any{
-			"kinopod": what, "infoHash": s.engine.InfoHash().String(), "size": s.rendition.Size, "type": s.rendition.MIME,
-		})
+	if s.port.Truthy() {
+		s.port.Call("close")
 	}
+	controller := s.worker.Get("controller")
+	if !controller.Truthy() {
+		return
+	}
+	channel := js.Global().Get("MessageChannel").New()
+	s.port = channel.Get("port1")
+	s.port.Set("onmessage", s.onStream)
+	controller.Call("postMessage", map[string]any{
+		"kinopod": what, "infoHash": s.engine.InfoHash().String(), "size": s.rendition.Size, "type": s.rendition.MIME,
+	}, []any{channel.Get("port2")})
 }
 
 func (s *stream) release() {
@@ -63,29 +86,23 @@ func (s *stream) release() {
 	s.tell("gone")
 	s.worker.Call("removeEventListener", "message", s.onMessage)
 	s.worker.Call("removeEventListener", "controllerchange", s.onChange)
+	if s.port.Truthy() {
+		s.port.Set("onmessage", js.Null())
+		s.port.Call("close")
+	}
 	s.onMessage.Release()
+	s.onStream.Release()
 	s.onChange.Release()
 }
 
-func (s *stream) message(event js.Value) {
-	m := event.Get("data")
-	if m.Type() != js.TypeObject {
-		return
-	}
-	switch kind := m.Get("kinopod"); {
-	case kind.Type() != js.TypeString:
-	case kind.String() == "who":
-		s.tell("engine")
-	case kind.String() == "stream" && m.Get("infoHash").String() == s.engine.InfoHash().String():
-		go s.answer(event.Get("ports").Index(0), int64(m.Get("from").Float()), int64(m.Get("to").Float()))
-	}
-}
+// reader is Read or ReadBeside of an engine.
+type reader func(ctx context.Context, off int64, most int) (piecestore.Chunk, error)
 
 // answer gives the bytes from..to through a port, a part each time the worker pulls.
-func (s *stream) answer(port js.Value, from, to int64) {
+func (s *stream) answer(port js.Value, read reader, from, to int64) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
-	pulls := make(chan struct{}, 1)
+	pulls := make(chan struct{}, pullsAtOnce)
 	onMessage := js.FuncOf(func(_ js.Value, args []js.Value) any {
 		if args[0].Get("data").String() == "cancel" {
 			cancel()
@@ -120,7 +137,7 @@ func (s *stream) answer(port js.Value, from, to int64) {
 			port.Call("postMessage", js.Null())
 			return
 		}
-		c, err := s.engine.Read(ctx, from, int(min(pullBytes, to-from)))
+		c, err := read(ctx, from, int(min(pullBytes, to-from)))
 		if err != nil {
 			if s.ctx.Err() != nil || ctx.Err() == nil {
 				port.Call("postMessage", err.Error())

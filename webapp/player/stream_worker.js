@@ -1,25 +1,31 @@
 // Answers the <video> element's requests for /stream/{info hash}/{file} from the
-// swarm engine of the page that asks. Without an engine they go to the pod, at the
-// same address: the hand-over is a matter of which request comes next.
+// swarm engine of the page that asks, or of another tab that shows the same video: one of
+// them has the engine (tabs_js.go). Without an engine they go to the pod, at the same
+// address: the hand-over is a matter of which request comes next.
 //
-// Messages of the page: {kinopod: 'engine', infoHash, size, type} when its engine is
-// there, {kinopod: 'gone', infoHash} when it is not any more, {kinopod: 'failed'} (boot.js)
-// when the app and all its engines are gone. Messages to the page:
-// {kinopod: 'who'} when this worker was started anew and knows nothing,
-// {kinopod: 'hold'} and {kinopod: 'stream', infoHash, from, to}, both with a port.
+// Messages of a page: {kinopod: 'engine', infoHash, size, type} with a port when its engine
+// is there, {kinopod: 'gone', infoHash} when it is not any more, {kinopod: 'failed'} (boot.js)
+// when the app and all its engines are gone. Messages to a page:
+// {kinopod: 'who'} when this worker was started anew and knows nothing, {kinopod: 'hold'}
+// with a port; and through the engine's port, which is the shorter way, {from, to, beside}
+// with a port: a stream of these bytes is wanted. beside says that another tab asks.
 //
-// After 'hold' the page (boot.js) says 'held' on the port, and 'plain' when the film
-// needs bytes before the engine is there: while it has some ahead, the request waits,
-// so that other viewers can answer it.
+// After 'hold' the page (boot.js) says on the port for how many ms the film needs no
+// bytes, again and again: so long the request waits for the engine, so that other viewers
+// can answer it. A page that is busy with starting the app may say nothing for a while.
 //
-// After 'stream' the worker says 'pull' or 'cancel' on the port; the page says 'ready'
-// once, then a Uint8Array a pull, null at the end, or a string with what went wrong.
+// On the port of a stream the worker says 'pull' or 'cancel'; the page says 'ready'
+// once, then a Uint8Array a pull, null at the end, or a string with what went wrong. Some
+// pulls are under way at a time (pullsAtOnce in stream_js.go): a page that is busy answers
+// each late. An answer for another tab goes on with the next engine when the one that gives
+// it ends.
 'use strict';
 (() => {
-  const engines = new Map(); // client id -> Map(info hash -> {size, type})
-  const answers = new Map(); // client id -> Set of functions that end an answer under way
+  const engines = new Map(); // info hash -> {id, size, type, port}, id of the client that has it
+  const answers = new Map(); // info hash -> Set of answers under way: {source, move, fail}
   const prefetch = 4; // parts of an answer that wait for the element
   const patience = 1000; // ms until an engine that does not answer is given up
+  const takeOver = 5000; // ms until another tab has to have the engine of one that was closed
   const handOver = Number('KINOPOD_HAND_OVER'); // bytes of an answer without an engine: the next range may have one
   const waiting = new Set(); // requests that are held: functions that look for an engine
 
@@ -28,14 +34,14 @@
     if (!m || !event.source) return;
     const id = event.source.id;
     if (m.kinopod === 'engine') {
-      if (!engines.has(id)) engines.set(id, new Map());
-      engines.get(id).set(m.infoHash, { size: m.size, type: m.type });
+      engines.set(m.infoHash, { id, size: m.size, type: m.type, port: event.ports[0] });
       for (const look of waiting) look();
+      for (const a of answers.get(m.infoHash) ?? []) if (a.source.id !== id) a.move();
     } else if (m.kinopod === 'gone') {
-      engines.get(id)?.delete(m.infoHash);
+      if (engines.get(m.infoHash)?.id === id) engines.delete(m.infoHash);
     } else if (m.kinopod === 'failed') {
-      engines.delete(id);
-      for (const end of answers.get(id) ?? []) end(); // the element asks again
+      for (const [infoHash, engine] of engines) if (engine.id === id) engines.delete(infoHash);
+      for (const all of answers.values()) for (const a of all) if (a.source.id === id) a.fail('the app stopped'); // the element asks again
     }
   });
 
@@ -46,7 +52,7 @@
     event.stopImmediatePropagation(); // no cache of ours
     const { destination } = event.request;
     if (destination !== 'video' && destination !== 'audio') return;
-    const engine = engines.get(event.clientId)?.get(infoHash);
+    const engine = engines.get(infoHash);
     if (engine) {
       event.respondWith(answer(event, infoHash, engine));
       return;
@@ -59,7 +65,7 @@
   async function before(event, infoHash) {
     const page = event.clientId && await self.clients.get(event.clientId);
     if (!page) return plain(event.request);
-    page.postMessage({ kinopod: 'who' });
+    for (const client of await self.clients.matchAll({ type: 'window' })) client.postMessage({ kinopod: 'who' });
     const range = event.request.headers.get('Range');
     const engine = range && range !== 'bytes=0-' && await hold(event, page, infoHash);
     return engine ? answer(event, infoHash, engine) : plain(event.request);
@@ -77,11 +83,15 @@
         resolve(engine);
       };
       const look = () => {
-        const engine = engines.get(event.clientId)?.get(infoHash);
+        const engine = engines.get(infoHash);
         if (engine) end(engine);
       };
-      const timer = setTimeout(end, patience);
-      port.onmessage = ({ data }) => (data === 'held' ? clearTimeout(timer) : end());
+      let timer = setTimeout(end, patience);
+      port.onmessage = ({ data: ms }) => {
+        clearTimeout(timer);
+        if (!(ms > 0)) return end();
+        timer = setTimeout(end, ms);
+      };
       event.request.signal.addEventListener('abort', () => end());
       waiting.add(look);
       page.postMessage({ kinopod: 'hold' }, [port2]);
@@ -102,12 +112,8 @@
     if (!range) {
       return new Response(null, { status: 416, headers: { 'Content-Range': `bytes */${size}` } });
     }
-    const page = await self.clients.get(event.clientId);
-    const body = page && await stream(page, infoHash, range.from, range.to);
-    if (!body) {
-      engines.get(event.clientId)?.delete(infoHash);
-      return plain(event.request);
-    }
+    const body = await stream(event.clientId, infoHash, range.from, range.to);
+    if (!body) return plain(event.request);
     const headers = {
       'Content-Type': type,
       'Content-Length': String(range.to - range.from),
@@ -129,51 +135,92 @@
     return from < to ? { from, to, partial: true } : null;
   }
 
-  // Gives a stream of the bytes from..to out of the page's engine, or null where the
-  // page does not answer.
-  function stream(page, infoHash, from, to) {
+  // Gives {id, port} of the tab that has the engine, which gives the bytes from..to
+  // through the port, or null where there is none that answers.
+  async function connect(clientId, infoHash, from, to) {
+    const engine = engines.get(infoHash);
     const { port1: port, port2 } = new MessageChannel();
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => { port.close(); resolve(null); }, patience);
-      let pulled = null; // resolves the pull under way
-      let controller;
-      const receive = (data) => {
-        try {
-          if (data instanceof Uint8Array) controller.enqueue(data);
-          else if (data === null) controller.close();
-          else controller.error(new Error(data));
-        } catch { /* the element went away meanwhile */ }
-        if (!(data instanceof Uint8Array)) close();
-        pulled?.();
-        pulled = null;
-      };
-      const fail = () => receive('the app stopped');
-      const close = () => {
-        answers.get(page.id)?.delete(fail);
-        port.close();
-      };
-      const body = new ReadableStream({
-        start(c) { controller = c; },
-        pull() {
-          port.postMessage('pull');
-          return new Promise((next) => { pulled = next; });
-        },
-        cancel() {
-          port.postMessage('cancel');
-          close();
-        },
-      }, { highWaterMark: prefetch });
-      port.onmessage = ({ data }) => {
-        if (data === 'ready') {
-          clearTimeout(timer);
-          if (!answers.has(page.id)) answers.set(page.id, new Set());
-          answers.get(page.id).add(fail);
-          resolve(body);
-          return;
-        }
-        receive(data);
-      };
-      page.postMessage({ kinopod: 'stream', infoHash, from, to }, [port2]);
+    const ready = engine && await new Promise((resolve) => {
+      const timer = setTimeout(resolve, patience);
+      port.onmessage = () => { clearTimeout(timer); resolve(true); };
+      engine.port.postMessage({ from, to, beside: engine.id !== clientId }, [port2]);
+      if (engine.id !== clientId) self.clients.get(engine.id).then((page) => page || resolve()); // it was closed
     });
+    if (ready) return { id: engine.id, port };
+    port.close();
+    if (engine && engines.get(infoHash) === engine) engines.delete(infoHash);
+    return null;
+  }
+
+  // Gives a stream of the bytes from..to for a client, or null where no engine answers.
+  async function stream(clientId, infoHash, from, to) {
+    const source = await connect(clientId, infoHash, from, to);
+    if (!source) return null;
+    const answer = { source, move, fail };
+    if (!answers.has(infoHash)) answers.set(infoHash, new Set());
+    answers.get(infoHash).add(answer);
+    let at = from;
+    let pulls = 0; // under way
+    let timer = 0;
+    let moving = false;
+    let controller;
+    const body = new ReadableStream({
+      start(c) { controller = c; },
+      pull,
+      cancel() {
+        answer.source.port.postMessage('cancel');
+        end();
+      },
+    }, { highWaterMark: prefetch });
+    listen();
+    return body;
+
+    function pull() {
+      for (; pulls < controller.desiredSize; pulls++) answer.source.port.postMessage('pull');
+    }
+    function listen() {
+      answer.source.port.onmessage = ({ data }) => {
+        if (data instanceof Uint8Array) {
+          at += data.length;
+          pulls--;
+          pass(() => controller.enqueue(data));
+        } else if (data === null) {
+          end();
+          pass(() => controller.close());
+        } else if (answer.source.id === clientId) {
+          fail(data);
+        } else {
+          timer ||= setTimeout(fail, takeOver, data); // the next tab has the engine soon
+        }
+      };
+    }
+    function pass(f) {
+      try { f(); } catch { /* the element went away meanwhile */ }
+    }
+    function end() {
+      clearTimeout(timer);
+      const all = answers.get(infoHash);
+      all?.delete(answer);
+      if (all?.size === 0) answers.delete(infoHash);
+      answer.source.port.close();
+    }
+    function fail(why) {
+      end();
+      pass(() => controller.error(new Error(why)));
+    }
+    async function move() {
+      if (moving) return; // a tab says more than once that it has the engine
+      moving = true;
+      clearTimeout(timer);
+      timer = 0;
+      answer.source.port.close();
+      const next = await connect(clientId, infoHash, at, to);
+      moving = false;
+      if (!next) return fail('the engine is gone');
+      answer.source = next;
+      listen();
+      pulls = 0;
+      pull();
+    }
   }
 })();

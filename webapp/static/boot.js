@@ -25,6 +25,69 @@
   if (chosenTheme() && chosenTheme() !== root.dataset.theme) setTheme(chosenTheme()); // the kept shell knows no cookie
   matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => dispatchEvent(new Event("kinopod-theme")));
 
+  // ---- Other viewers (webapp/sharing): what the viewer said of them, and the notice that
+  // tells of them first. It has told once it was in sight for a while, or was answered.
+
+  const sharingKey = "kinopod-sharing";
+  const toldAfter = 2000; // ms in sight
+  const goneAfter = 20000; // ms in sight; the panel says the same
+  const look = 250; // ms
+  let sharing = "{}";
+  try {
+    sharing = localStorage.getItem(sharingKey) || "{}";
+  } catch {
+    // Not even read: it holds for this visit.
+  }
+  const choice = () => {
+    try {
+      return { told: false, ...JSON.parse(sharing) };
+    } catch {
+      return { told: false };
+    }
+  };
+  const heard = (text) => {
+    sharing = text || "{}";
+    dispatchEvent(new Event("kinopod-sharing"));
+  };
+  const share = (text) => {
+    try {
+      localStorage.setItem(sharingKey, text);
+    } catch {
+      // As above.
+    }
+    heard(text);
+  };
+  const told = (more) => share(JSON.stringify({ ...choice(), told: true, ...more }));
+  const inSight = (e) => {
+    if (!e || document.visibilityState !== "visible" || document.fullscreenElement) return false;
+    const { top, bottom, height } = e.getBoundingClientRect();
+    return height > 0 && top >= 0 && bottom <= innerHeight + 1;
+  };
+  if (!choice().told) {
+    root.dataset.tell = "";
+    let seen = 0;
+    const done = () => {
+      delete root.dataset.tell;
+      clearInterval(timer);
+    };
+    const timer = setInterval(() => {
+      const notice = document.getElementById("tell");
+      if (!inSight(notice)) return;
+      seen += look;
+      if (seen >= toldAfter && !choice().told) told();
+      if (seen >= goneAfter && !notice.matches(":hover, :focus-within")) done();
+    }, look);
+    document.addEventListener("click", (e) => {
+      const button = e.target.closest && e.target.closest("[data-told]");
+      if (!button) return;
+      told({ alone: button.dataset.told === "alone" });
+      done();
+    });
+  }
+  addEventListener("storage", (e) => {
+    if (e.key === sharingKey || e.key === null) heard(e.newValue);
+  });
+
   // ---- What was typed before the app took over.
 
   let typed = null;
@@ -161,29 +224,34 @@
   // long as enough is ahead (player/stream_worker.js).
 
   const patience = 4000; // ms
-  const ahead = 1; // seconds of film that are enough until the engine is there
-  const aheadWhenLate = 5; // it may never come
+  const leastAhead = 1.5; // seconds of film that are enough until the engine is there
+  const mostAhead = 5; // where it is late: the device has much to do, or it never comes
   const film = () => document.querySelector("video[src]");
   const shown = () =>
     new Promise((resolve) => {
       const video = film();
       if (!video || video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA) return resolve();
-      for (const event of ["loadeddata", "error", "suspend"]) video.addEventListener(event, resolve, { once: true });
+      for (const event of ["loadeddata", "error"]) video.addEventListener(event, resolve, { once: true });
+      // A browser that will not load more by itself rests too; so does one that looks for
+      // an index at the end of the film, and that is not done.
+      video.addEventListener("suspend", () => video.readyState >= HTMLMediaElement.HAVE_METADATA && resolve());
       setTimeout(resolve, patience);
     });
-  const hasAhead = (video, seconds) => {
+  const hasAhead = (video) => {
     for (let i = 0; i < video.buffered.length; i++) {
-      if (video.buffered.start(i) <= video.currentTime + 0.1 && video.buffered.end(i) > video.currentTime + seconds) return true;
+      const ahead = video.buffered.end(i) - video.currentTime;
+      if (video.buffered.start(i) <= video.currentTime + 0.1 && ahead > 0) return ahead;
     }
-    return false;
+    return 0;
   };
   let began = 0; // to load
   document.addEventListener("loadstart", () => (began = performance.now()), true);
   const hold = (port) => {
     const video = film();
-    const seconds = performance.now() - began > 2 * patience ? aheadWhenLate : ahead;
-    if (!video || video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA || root.dataset.app === "failed" || !hasAhead(video, seconds)) return port.postMessage("plain");
-    port.postMessage("held");
+    const late = (performance.now() - began) / (2 * patience);
+    const spare = video ? hasAhead(video) - Math.max(leastAhead, mostAhead * Math.min(1, late)) : 0;
+    if (!(spare > 0) || video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA || root.dataset.app === "failed") return port.postMessage(0);
+    port.postMessage((spare * 1000) / Math.max(1, video.playbackRate));
     setTimeout(() => hold(port), 50);
   };
   if ("serviceWorker" in navigator) {
@@ -192,6 +260,30 @@
     });
     navigator.serviceWorker.startMessages();
   }
+
+  // ---- Bytes. What the engine does with each message, in one step out of WebAssembly.
+
+  const copyBytes = (to, at, from, begin, end) => to.set(from.subarray(begin, end), at);
+  const sendBytes = (channel, head, length, body, from, to) => {
+    if (channel.readyState !== "open") return 0;
+    const message = new Uint8Array(length + to - from);
+    message.set(head.subarray(0, length));
+    if (to > from) message.set(body.subarray(from, to), length);
+    channel.send(message);
+    return channel.bufferedAmount;
+  };
+  const onBytes = (channel, take) => {
+    channel.onmessage = ({ data }) => (typeof data === "string" ? take() : take(new Uint8Array(data), data.byteLength));
+  };
+
+  // carried promises [bytes sent, bytes received] of the packets of a connection, with headers
+  // bytes each; null where the browser counts no packets.
+  const carried = async (connection, headers) => {
+    for (const s of (await connection.getStats()).values()) {
+      if (s.type === "transport" && s.packetsSent !== undefined) return [s.bytesSent + headers * s.packetsSent, s.bytesReceived + headers * s.packetsReceived];
+    }
+    return null;
+  };
 
   // ---- Start.
 
@@ -218,7 +310,7 @@
     throw new Error("the program ended");
   };
 
-  window.kinopod = { toggleTheme, keepTyped, restoreTyped, wentBack, manageScrolling, navigate, replace, copy, mounted, ignore: () => {}, onAddress: null };
+  window.kinopod = { sharing: () => sharing, share, toggleTheme, keepTyped, restoreTyped, wentBack, manageScrolling, navigate, replace, copy, copyBytes, sendBytes, onBytes, carried, mounted, ignore: () => {}, onAddress: null };
   worker();
   shown()
     .then(() => {

@@ -48,6 +48,20 @@ func (h *handlers) on(object js.Value, property string, f func(event js.Value)) 
 	h.off = append(h.off, func() { object.Set(property, js.Null()); fn.Release() })
 }
 
+// messages has what comes through a channel given to f as a Uint8Array and its length.
+func (h *handlers) messages(channel js.Value, f func(bytes js.Value, n int), text func()) {
+	fn := js.FuncOf(func(_ js.Value, args []js.Value) any {
+		if len(args) == 0 {
+			text()
+			return nil
+		}
+		f(args[0], args[1].Int())
+		return nil
+	})
+	js.Global().Get("kinopod").Call("onBytes", channel, fn)
+	h.off = append(h.off, func() { channel.Set("onmessage", js.Null()); fn.Release() })
+}
+
 func (h *handlers) release() {
 	for _, off := range h.off {
 		off()
@@ -61,6 +75,7 @@ type rtcConn struct {
 	pc       js.Value
 	channel  js.Value // undefined until there is one
 	handlers handlers
+	buffered int
 	closed   bool
 }
 
@@ -159,15 +174,11 @@ func (c *rtcConn) bind(channel js.Value) {
 	channel.Set("binaryType", "arraybuffer")
 	channel.Set("bufferedAmountLowThreshold", sendLow)
 	c.handlers.on(channel, "onopen", func(js.Value) { c.on.Open() })
-	c.handlers.on(channel, "onmessage", func(e js.Value) {
-		data := e.Get("data")
-		if data.Type() == js.TypeString {
-			c.fail(errors.New("a text message"))
-			return
-		}
-		c.on.Message(piecestore.FromJS(data))
+	c.handlers.messages(channel, func(bytes js.Value, n int) { c.on.Message(piecestore.View(bytes, n)) }, func() { c.fail(errors.New("a text message")) })
+	c.handlers.on(channel, "onbufferedamountlow", func(js.Value) {
+		c.buffered = sendLow
+		c.on.Low()
 	})
-	c.handlers.on(channel, "onbufferedamountlow", func(js.Value) { c.on.Low() })
 	c.handlers.on(channel, "onclose", func(js.Value) { c.fail(errors.New("the channel was closed")) })
 	if channel.Get("readyState").String() == "open" {
 		c.on.Open()
@@ -191,26 +202,48 @@ func (c *rtcConn) Accept(answer string) {
 
 // Send implements Conn.
 func (c *rtcConn) Send(head []byte, body piecestore.Chunk) {
-	if c.closed || c.channel.IsUndefined() || c.channel.Get("readyState").String() != "open" {
+	if c.closed || c.channel.IsUndefined() {
 		return
 	}
-	message := piecestore.Make(len(head) + body.Len())
-	js.CopyBytesToJS(message.JS(), head)
-	message.CopyFrom(len(head), body)
+	if len(head) > headLength {
+		headLength = len(head)
+		headBytes = js.Global().Get("Uint8Array").New(headLength)
+	}
+	js.CopyBytesToJS(headBytes, head)
+	array, from, to := body.Place()
 	defer func() {
 		if r := recover(); r != nil { // the send queue is full, or the channel just closed
 			c.fail(fmt.Errorf("send: %v", r))
 		}
 	}()
-	c.channel.Call("send", message.JS())
+	c.buffered = sendBytes.Invoke(c.channel, headBytes, len(head), array, from, to).Int()
 }
 
-// Buffered implements Conn.
-func (c *rtcConn) Buffered() int {
-	if c.closed || c.channel.IsUndefined() {
-		return 0
+// sendBytes(channel, head, length, body, from, to) sends a message of two parts, where the
+// channel is open, and gives what waits to be sent (boot.js). The head is copied by way of
+// headBytes.
+var (
+	sendBytes  = js.Global().Get("kinopod").Get("sendBytes")
+	headBytes  js.Value
+	headLength int
+)
+
+// Buffered implements Conn: what it was after the last message, or when the browser said
+// that it is little.
+func (c *rtcConn) Buffered() int { return c.buffered }
+
+// Carried implements Conn. A browser counts the bytes in packets of UDP; that they go by
+// IPv4 is assumed.
+func (c *rtcConn) Carried(done func(up, down int64)) {
+	if c.closed {
+		return
 	}
-	return c.channel.Get("bufferedAmount").Int()
+	const headers = 20 + 8
+	then(js.Global().Get("kinopod").Call("carried", c.pc, headers), func(n js.Value) {
+		if n.Truthy() {
+			done(int64(n.Index(0).Float()), int64(n.Index(1).Float()))
+		}
+	}, func(error) {})
 }
 
 // Close implements Conn.
@@ -258,8 +291,13 @@ func (s *socket) Close() {
 	s.ws.Call("close")
 }
 
-// Fetch implements Network.
-func (Browser) Fetch(url string, from, to int64, on FetchEvents) (cancel func()) {
+// Fetch implements Network. Chromium's cache asks a second time, with the first answer
+// under way, where an earlier request for the same file was ended: a round trip.
+func (Browser) Fetch(url string, from, to int64, urgent bool, on FetchEvents) (cancel func()) {
+	cache := "default"
+	if urgent {
+		cache = "no-store"
+	}
 	abort := js.Global().Get("AbortController").New()
 	ended := false
 	done := func(err error) {
@@ -269,7 +307,7 @@ func (Browser) Fetch(url string, from, to int64, on FetchEvents) (cancel func())
 		}
 	}
 	request := js.Global().Call("fetch", url, map[string]any{
-		"headers": map[string]any{"Range": fmt.Sprintf("bytes=%d-%d", from, to-1)}, "signal": abort.Get("signal"), "credentials": "same-origin",
+		"headers": map[string]any{"Range": fmt.Sprintf("bytes=%d-%d", from, to-1)}, "signal": abort.Get("signal"), "credentials": "same-origin", "cache": cache,
 	})
 	then(request, func(res js.Value) {
 		if status := res.Get("status").Int(); status != 206 {

@@ -3,7 +3,6 @@ package swarm
 import (
 	"time"
 
-	"kinopod/shared/torrent"
 	"kinopod/webapp/piecestore"
 )
 
@@ -11,7 +10,10 @@ import (
 type fetch struct {
 	piece     int
 	by        *peer // nil: the web seed
+	block     int   // length of one, from a peer
 	buf       piecestore.Chunk
+	begun     *fetch // whose first bytes this one went on with; nil for none
+	from      int    // where in the piece the web seed began; what is before that comes last
 	next      int    // the next block to ask for
 	got       []bool // blocks, from a peer
 	missing   int    // bytes
@@ -25,7 +27,8 @@ func (e *Engine) newFetch(i int, p *peer) *fetch {
 	size := int(e.t.PieceSize(i))
 	f := &fetch{piece: i, by: p, missing: size, asked: e.now, last: e.now}
 	if p != nil {
-		f.got = make([]bool, (size+torrent.BlockLength-1)/torrent.BlockLength)
+		f.block = p.blockLength()
+		f.got = make([]bool, (size+f.block-1)/f.block)
 	}
 	e.busy[i] = f
 	return f
@@ -37,6 +40,52 @@ func (f *fetch) room(size int) piecestore.Chunk {
 		f.buf = piecestore.Make(size)
 	}
 	return f.buf
+}
+
+// at is where in a piece of size bytes the next byte of the web seed belongs, and room
+// how many follow it without a gap.
+func (f *fetch) at(size int) (at, room int) {
+	if at = f.from + size - f.missing; at < size {
+		return at, size - at
+	}
+	return at - size, f.from - (at - size)
+}
+
+// here gives how many bytes from the one at off on have come of a piece of size bytes.
+func (f *fetch) here(off, size int) int {
+	switch at, _ := f.at(size); {
+	case f.by != nil || f.begun != nil || f.missing == size:
+		return 0
+	case f.missing > f.from: // all that came is in one run
+		if off < f.from {
+			return 0
+		}
+		return max(0, at-off)
+	case off >= f.from:
+		return size - off
+	default:
+		return max(0, at-off)
+	}
+}
+
+// prefix is the number of bytes that have come of the beginning, without a gap.
+func (f *fetch) prefix() int {
+	n := 0
+	for n < len(f.got) && f.got[n] {
+		n++
+	}
+	return n * f.block
+}
+
+// goOn has the web seed bring what is missing of a piece that a peer brings too late.
+func (e *Engine) goOn(f *fetch) *fetch {
+	g, n := e.newFetch(f.piece, nil), f.prefix()
+	if n > 0 {
+		g.begun, g.buf = f, f.buf
+		g.missing -= n
+		e.wasted -= int64(n)
+	}
+	return g
 }
 
 // left is the number of bytes that are to come.
@@ -67,8 +116,14 @@ func (e *Engine) verified(f *fetch, good bool) {
 	if !good {
 		f.missing = 0
 		e.release(f)
+		if f.begun != nil { // one of two lied: the web seed brings it whole, and will show which
+			e.mixed[f.piece] = true
+			f.begun.by.strike()
+			return
+		}
 		if f.by == nil {
 			e.log.Warn("the web seed sent wrong bytes", "piece", f.piece)
+			e.web.lied = true
 			e.web.fail(e, wrongBytesRest)
 			return
 		}
@@ -77,6 +132,11 @@ func (e *Engine) verified(f *fetch, good bool) {
 	}
 	delete(e.busy, f.piece)
 	e.keep(f.piece, f.buf, f.source())
+	if b := f.begun; b != nil {
+		n := int64(b.prefix())
+		e.from[WebSeed] -= n
+		e.from[b.source()] += n
+	}
 }
 
 func (f *fetch) source() Source {
@@ -94,11 +154,16 @@ func (e *Engine) keep(i int, piece piecestore.Chunk, from Source) {
 	if e.have.Has(i) {
 		return
 	}
+	e.cfg.Store.Put(i, piece)
+	e.gain(i, piece.Len(), from)
+}
+
+// gain notes that piece i is in the store, and is right.
+func (e *Engine) gain(i, bytes int, from Source) {
 	e.have.Set(i)
 	e.source[i] = from
 	e.missing--
-	e.from[from] += int64(piece.Len())
-	e.cfg.Store.Put(i, piece)
+	e.from[from] += int64(bytes)
 	e.wake(i)
 	for p := range e.peers {
 		p.tellHave(i)

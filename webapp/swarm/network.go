@@ -15,8 +15,9 @@ type Network interface {
 	Answer(offer string, on ConnEvents) Conn
 	// Dial opens a WebSocket for text frames.
 	Dial(url string, on SocketEvents) Socket
-	// Fetch asks for the bytes from..to (to excluded) of a file.
-	Fetch(url string, from, to int64, on FetchEvents) (cancel func())
+	// Fetch asks for the bytes from..to (to excluded) of a file. Where urgent is set they
+	// do not come by way of a cache.
+	Fetch(url string, from, to int64, urgent bool, on FetchEvents) (cancel func())
 	// Post sends JSON.
 	Post(url string, body []byte, done func(status int, answer []byte, err error))
 }
@@ -25,10 +26,13 @@ type Network interface {
 type Conn interface {
 	// Accept takes the answer to our offer.
 	Accept(answer string)
-	// Send sends one message, made of two parts where body is not empty.
+	// Send sends one message, made of two parts where body is not empty. It keeps neither.
 	Send(head []byte, body piecestore.Chunk)
 	// Buffered is the number of bytes that wait to be sent.
 	Buffered() int
+	// Carried tells what packets went up and down so far, in bytes with their headers.
+	// done is not called where the platform does not count them.
+	Carried(done func(up, down int64))
 	// Close ends the connection. Closed is not called then.
 	Close()
 }
@@ -44,8 +48,8 @@ type ConnEvents struct {
 
 // Bounds of what waits to be sent on one connection, in bytes.
 const (
-	sendHigh = 512 << 10
-	sendLow  = 128 << 10
+	sendHigh = 192 << 10 // little, so that what is asked for late and needed soon does not stand behind it
+	sendLow  = 64 << 10
 )
 
 // Socket is a WebSocket.

@@ -4,11 +4,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
-	"kinopod/shared/torrent"
 	"kinopod/shared/wire"
 	"kinopod/webapp/piecestore"
 )
@@ -16,15 +14,17 @@ import (
 // Bounds of a peer.
 const (
 	maxPeers         = 24
-	connectTime      = 20 * time.Second // from offer to handshake
-	silence          = 4 * time.Second  // without a block that was asked for, a piece is late
+	connectTime      = 20 * time.Second        // from offer to handshake
+	silence          = 1500 * time.Millisecond // without a block that was asked for, a piece is late
 	keepAlive        = 60 * time.Second
 	idleTime         = 3 * time.Minute // without a message, a peer is gone
 	maxUploadQueue   = wire.RequestQueue
-	maxPending       = 64 // offers of ours that wait for an answer
-	benchTime        = 10 * time.Second
+	maxPending       = 64              // offers of ours that wait for an answer
+	benchTime        = 3 * time.Second // at first; twice as long each time, mostDoublings times
+	mostDoublings    = 4
 	maxStrikes       = 6
-	smallestPipeline = 8 // blocks
+	smallestPipeline = 8 * wire.MaxBlock // bytes
+	longBlockRate    = 256 << 10         // bytes a second, from which on long blocks are asked for
 )
 
 // peer is one connection. Everything of it is owned by Engine.Run.
@@ -42,7 +42,9 @@ type peer struct {
 	pod        bool
 	fast       bool
 	metadataID int // under which the peer receives ut_metadata; 0 for none
+	comingID   int // and wire.Coming
 	reqq       int
+	longest    int // block that it gives, in bytes
 
 	has        wire.Bits
 	choked     bool // by the peer
@@ -50,18 +52,27 @@ type peer struct {
 	unchoked   bool // we let the peer ask
 	wants      bool // the peer is interested
 
+	coming   wire.ComingMessage // what it said last
+	comingAt time.Time
+
 	fetching    []*fetch
-	outstanding int // blocks asked for
+	outstanding int // bytes asked for
 	recent      meter
 	best        float64 // the highest rate seen lately, bytes a second
 	strikes     int
 	benched     time.Time
 
-	uploads []wire.Message // requests that wait
-	sending bool           // a block is on its way from the store
-	sent    meter
-	lastIn  time.Time
-	lastOut time.Time
+	out       []byte         // messages that wait for the next one that does not
+	waited    int            // ticks since the last one
+	uploads   []wire.Message // requests that wait
+	served    time.Time      // the latest of them
+	asked     time.Time      // the latest of them
+	sending   bool           // a block is on its way from the store
+	sent      meter
+	line      traffic
+	lastIn    time.Time
+	lastBlock time.Time // of what it was asked for
+	lastOut   time.Time
 }
 
 // viewers is the number of other viewers that we are connected to.
@@ -104,12 +115,35 @@ func (p *peer) opened() {
 	}
 	p.open = true
 	// In a message of its own: webtorrent.js loses what comes with it.
-	p.conn.Send(wire.Handshake{InfoHash: p.e.t.InfoHash, PeerID: p.e.id, Extension: true, Fast: true}.Append(nil), piecestore.Chunk{})
+	p.write(wire.Handshake{InfoHash: p.e.t.InfoHash, PeerID: p.e.id, Extension: true, Fast: true}.Append(nil), piecestore.Chunk{})
 }
 
+// queue has m sent with the next message that does not wait, at the next tick but one at
+// the latest: each message on its own costs a browser more than what is in it.
+func (p *peer) queue(m wire.Message) { p.out = m.Append(p.out) }
+
 func (p *peer) send(m wire.Message) {
+	p.queue(m)
+	p.flush()
+}
+
+// flush sends what waits, if anything does.
+func (p *peer) flush() {
+	if len(p.out) > 0 {
+		p.flushWith(piecestore.Chunk{})
+	}
+}
+
+// flushWith sends what waits, and body after it.
+func (p *peer) flushWith(body piecestore.Chunk) {
+	p.write(p.out, body)
+	p.out, p.waited = p.out[:0], 0
+}
+
+func (p *peer) write(head []byte, body piecestore.Chunk) {
 	p.lastOut = p.e.now
-	p.conn.Send(m.Append(nil), piecestore.Chunk{})
+	p.line.sent += int64(len(head) + body.Len())
+	p.conn.Send(head, body)
 }
 
 // close ends the connection and gives back what it was to bring.
@@ -121,6 +155,8 @@ func (p *peer) close(err error) {
 	e := p.e
 	e.log.Debug("peer closed", "pod", p.pod, "known", p.known, "err", err)
 	p.conn.Close()
+	up, down := p.line.sum()
+	e.gone.up, e.gone.down = e.gone.up+up, e.gone.down+down
 	delete(e.peers, p)
 	for _, f := range slices.Clone(p.fetching) {
 		e.release(f)
@@ -150,6 +186,7 @@ var errSelf = errors.New("closed by choice")
 
 func (p *peer) message(c piecestore.Chunk) {
 	p.lastIn = p.e.now
+	p.line.received += int64(c.Len())
 	p.opened()
 	if err := p.in.feed(c, p.handshake, p.handle); err != nil {
 		p.close(err)
@@ -181,7 +218,7 @@ func (p *peer) handshake(h wire.Handshake) error {
 	e.log.Debug("peer", "pod", p.pod, "offered", p.offered)
 	if h.Extension {
 		p.send(wire.ExtensionHandshake{
-			Extensions: map[string]int{wire.Metadata: wire.MetadataID}, Client: "Kinopod", RequestQueue: wire.RequestQueue, MetadataSize: int64(len(e.t.Info)),
+			Extensions: map[string]int{wire.Metadata: wire.MetadataID, wire.Coming: wire.ComingID}, Client: "Kinopod", RequestQueue: wire.RequestQueue, MetadataSize: int64(len(e.t.Info)), Block: wire.LongBlock,
 		}.Message())
 	}
 	have := e.have.Count()
@@ -250,10 +287,21 @@ func (p *peer) extended(m wire.Message) error {
 		if err != nil {
 			return err
 		}
-		p.metadataID = h.Extensions[wire.Metadata]
+		p.metadataID, p.comingID, p.longest = h.Extensions[wire.Metadata], h.Extensions[wire.Coming], min(h.Block, wire.LongBlock)
+		p.tellComing()
+		p.flush()
 		if h.RequestQueue > 0 {
 			p.reqq = min(h.RequestQueue, wire.RequestQueue)
 		}
+		return nil
+	}
+	if m.Index == wire.ComingID {
+		c, err := wire.ParseComing(m.Data)
+		if err != nil {
+			return err
+		}
+		c.End = min(c.End, c.First+uint32(webSeedRun/p.e.t.PieceLength)+1) // a run has no more
+		p.coming, p.comingAt = c, p.e.now
 		return nil
 	}
 	if m.Index != wire.MetadataID || p.metadataID == 0 {
@@ -276,6 +324,9 @@ func (p *peer) extended(m wire.Message) error {
 
 // setHas replaces what the peer says it has.
 func (p *peer) setHas(has func(int) bool) {
+	if !p.pod && p.e.met.IsZero() {
+		p.e.met = p.e.now
+	}
 	for i := range p.e.t.Pieces() {
 		if now := has(i); now != p.has.Has(i) {
 			p.count(i, now)
@@ -328,171 +379,12 @@ func (p *peer) tellHave(i int) {
 	}
 	// The pod has everything and asks for nothing.
 	if !p.pod {
-		p.send(wire.Message{Kind: wire.Have, Index: uint32(i)})
+		p.queue(wire.Message{Kind: wire.Have, Index: uint32(i)})
 	}
 	if p.interested && p.e.missing == 0 {
 		p.interested = false
 		p.send(wire.Message{Kind: wire.NotInterested})
 	}
-}
-
-// useful says whether p can be asked for something now.
-func (p *peer) useful(now time.Time) bool {
-	return p.known && !p.choked && !now.Before(p.benched)
-}
-
-// speed is what the peer is expected to bring, in bytes a second.
-func (p *peer) speed() float64 {
-	if p.best > 0 {
-		return p.best
-	}
-	return guessedRate
-}
-
-// eta is the time until n more bytes from p are here.
-func (p *peer) eta(n int64) time.Duration {
-	return time.Duration((float64(p.outstanding*torrent.BlockLength) + float64(n)) / p.speed() * float64(time.Second))
-}
-
-// finishes is the time until f, which p brings, is here.
-func (p *peer) finishes(f *fetch) time.Duration {
-	bytes := max(float64(p.outstanding*torrent.BlockLength), float64(f.left()))
-	return p.e.now.Sub(f.last) + time.Duration(bytes/p.speed()*float64(time.Second))
-}
-
-// pipeline is the number of blocks to keep asked for: about a second's worth.
-func (p *peer) pipeline() int {
-	return min(p.reqq, max(smallestPipeline, int(math.Ceil(1.2*p.speed()/torrent.BlockLength))))
-}
-
-// roomFor says whether p can take another piece.
-func (p *peer) roomFor(now time.Time) bool {
-	if p.outstanding >= p.pipeline() || !p.useful(now) {
-		return false
-	}
-	for _, f := range p.fetching {
-		if f.next < len(f.got) {
-			return false
-		}
-	}
-	return true
-}
-
-// fetchFrom asks p for piece i.
-func (e *Engine) fetchFrom(p *peer, i int) {
-	p.fetching = append(p.fetching, e.newFetch(i, p))
-	p.request()
-}
-
-// request fills the pipeline.
-func (p *peer) request() {
-	for _, f := range p.fetching {
-		for f.next < len(f.got) && p.outstanding < p.pipeline() {
-			p.send(p.blockMessage(wire.Request, f, f.next))
-			f.next++
-			p.outstanding++
-		}
-	}
-}
-
-func (p *peer) blockMessage(k wire.Kind, f *fetch, block int) wire.Message {
-	begin := block * torrent.BlockLength
-	length := min(torrent.BlockLength, int(p.e.t.PieceSize(f.piece))-begin)
-	return wire.Message{Kind: k, Index: uint32(f.piece), Begin: uint32(begin), Length: uint32(length)}
-}
-
-func (p *peer) fetchOf(i int) *fetch {
-	for _, f := range p.fetching {
-		if f.piece == i {
-			return f
-		}
-	}
-	return nil
-}
-
-func (p *peer) gotBlock(i, begin int, block piecestore.Chunk) error {
-	e := p.e
-	e.down.add(block.Len())
-	p.recent.add(block.Len())
-	f := p.fetchOf(i)
-	if f == nil || begin%torrent.BlockLength != 0 || begin/torrent.BlockLength >= f.next || f.got[begin/torrent.BlockLength] {
-		e.wasted += int64(block.Len()) // was cancelled, or nobody asked
-		return nil
-	}
-	b := begin / torrent.BlockLength
-	if want := p.blockMessage(wire.Request, f, b); int(want.Length) != block.Len() {
-		return fmt.Errorf("%w: a block of %d bytes", wire.ErrProtocol, block.Len())
-	}
-	f.room(int(e.t.PieceSize(i))).CopyFrom(begin, block)
-	f.got[b] = true
-	f.missing -= block.Len()
-	f.last = e.now
-	p.outstanding--
-	if f.missing == 0 {
-		p.forget(f)
-		p.strikes = 0
-		p.best = max(p.best, float64(e.t.PieceSize(i))/max(0.01, e.now.Sub(f.asked).Seconds()))
-		e.verify(f)
-	}
-	p.request()
-	e.changed = true
-	return nil
-}
-
-// forget takes f from the list of what p brings.
-func (p *peer) forget(f *fetch) {
-	p.fetching = slices.DeleteFunc(p.fetching, func(o *fetch) bool { return o == f })
-}
-
-// abandon takes a piece from p: what was asked for is cancelled.
-func (p *peer) abandon(f *fetch) {
-	p.forget(f)
-	for b := range f.next {
-		if !f.got[b] {
-			p.outstanding--
-			p.send(p.blockMessage(wire.Cancel, f, b))
-		}
-	}
-	p.e.release(f)
-}
-
-// overtaken takes a piece from p that another brings sooner. That p is slower than was
-// hoped is no fault; that it is silent is one.
-func (p *peer) overtaken(f *fetch) {
-	if p.e.now.Sub(f.last) > silence/2 {
-		p.late(f)
-		return
-	}
-	p.abandon(f)
-}
-
-// late is called where p does not bring a piece in time: it is taken away, and p is
-// left alone for a while.
-func (p *peer) late(f *fetch) {
-	p.abandon(f)
-	p.strikes++
-	p.best /= 2
-	p.benched = p.e.now.Add(benchTime * time.Duration(p.strikes))
-	if p.strikes >= maxStrikes && !p.pod {
-		p.close(errors.New("too often late"))
-	}
-}
-
-// rejected gives the piece back whole: the peer does not have it any more, or does
-// not want to give it.
-func (p *peer) rejected(i int) {
-	if f := p.fetchOf(i); f != nil {
-		p.abandon(f)
-		p.benched = p.e.now.Add(time.Second)
-	}
-}
-
-func (p *peer) dropFetches() {
-	for _, f := range slices.Clone(p.fetching) {
-		p.forget(f)
-		p.e.release(f)
-	}
-	p.outstanding = 0
 }
 
 func (p *peer) tick() {
@@ -514,7 +406,7 @@ func (p *peer) tick() {
 		p.send(wire.Message{Kind: wire.KeepAlive})
 	}
 	for _, f := range slices.Clone(p.fetching) {
-		if e.now.Sub(f.last) > silence && e.now.Sub(p.lastIn) > silence/2 {
+		if e.now.Sub(f.last) > e.patience(silence) && e.now.Sub(p.lastBlock) > e.patience(silence/2) {
 			p.late(f)
 			if p.closed {
 				return
@@ -523,6 +415,10 @@ func (p *peer) tick() {
 	}
 	p.unchoke()
 	p.upload()
+	p.weigh()
+	if p.waited++; p.waited >= 2 {
+		p.flush()
+	}
 }
 
 func (p *peer) stat(now time.Time) Peer {

@@ -1,8 +1,9 @@
 package swarm
 
 import (
+	"cmp"
+	"encoding/binary"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -11,23 +12,29 @@ import (
 const (
 	// leastReserve and mostReserve bound the deadline below which a piece comes from
 	// whoever is sure to be in time.
-	leastReserve, mostReserve = 2 * time.Second, 6 * time.Second
+	leastReserve, mostReserve = 1500 * time.Millisecond, 4 * time.Second
 	// inOrder is the deadline below which pieces come in the order of the film; beyond
 	// it the rarest comes first.
-	inOrder = 10 * time.Second
-	// window is how far ahead viewers are asked at windowPace times the speed at which
-	// the film plays: somebody may leave in the middle, and what a device does for later
-	// it lacks for now. Beyond it they are asked at farPace.
-	window              = 30 * time.Second
-	windowPace, farPace = 2.0, 0.25
-	// minRest and maxRest bound the threshold that an engine draws: pieces that no
-	// viewer has come from the web seed once their deadline is below it.
-	minRest, maxRest = 12 * time.Second, 28 * time.Second
+	inOrder = 5 * time.Second
+	// leastReach and mostReach bound how far ahead of the player anything is asked for;
+	// within them it is reachPart of the film. Who leaves in the middle has little that
+	// was not played.
+	leastReach, mostReach = 15 * time.Second, 30 * time.Second
+	reachPart             = 0.025
+	// turns is the part of the reach, at its far end, in which viewers of one play head
+	// take turns in bringing what nobody has from the web seed.
+	turns = 6 * time.Second
+	// windowPace is how fast viewers are asked for what is not due soon, in times of
+	// the film's speed: what a device does for later it lacks for now. What lies behind
+	// the head they are asked for at behindPace, and at restPace when nothing is missing
+	// before it any more: what was skipped is for others.
+	windowPace, behindPace, restPace = 1.5, 0.25, 4.0
 	// introductions is how long a new engine waits for the viewers that the tracker
 	// counts, before it takes from the web seed what is not urgent.
 	introductions = 5 * time.Second
-	// sip is how often the pod's seeder gives a piece while the web seed works.
-	sip = 20 * time.Second
+	// firstOf is how much longer, after the first viewer said what it has: others are
+	// about to.
+	firstOf = 400 * time.Millisecond
 )
 
 // Guesses for what has not been measured, in bytes a second.
@@ -44,16 +51,21 @@ func (e *Engine) byteRate() float64 {
 	return max(1, float64(e.t.Length)/e.cfg.Duration.Seconds())
 }
 
-// deadline is the time until the player needs piece i; it is far away for a piece
-// behind the head. That a reader waits does not make a piece urgent: players read
-// ahead.
+// behind is the deadline of a piece behind the head.
+const behind = time.Duration(math.MaxInt64)
+
+// deadline is the time until the player needs piece i. What a reader waits for is due
+// when what the player has buffered ends: players read ahead.
 func (e *Engine) deadline(i int) time.Duration {
+	if e.beside[i] > 0 {
+		return 0 // how much that player has ahead nobody knows
+	}
 	if e.waiting[i] > 0 {
 		return e.slack
 	}
 	ahead := e.t.Offset(i) - e.head
 	if ahead+e.t.PieceSize(i) <= 0 {
-		return math.MaxInt64
+		return behind
 	}
 	return e.slack + time.Duration(max(0, float64(ahead))/e.byteRate()*float64(time.Second))
 }
@@ -64,7 +76,7 @@ func (e *Engine) headPiece() int { return int(e.head / e.t.PieceLength) }
 // firstMissing is the first piece from the head on that is not here, or Pieces().
 func (e *Engine) firstMissing() int {
 	i := e.headPiece()
-	for i < e.t.Pieces() && e.have.Has(i) {
+	for i < e.t.Pieces() && (e.have.Has(i) || e.kept.pieces.Has(i)) {
 		i++
 	}
 	return i
@@ -72,18 +84,19 @@ func (e *Engine) firstMissing() int {
 
 // reserve is what the player has to have ahead for the web seed to be in time for
 // sure: what is due later can wait for viewers. A player that stands still wants more
-// than one that plays, before it goes on.
+// than one that plays, before it goes on; a device that has much to do is late with all.
 func (e *Engine) reserve() time.Duration {
 	if e.stalled {
 		return mostReserve
 	}
-	return min(mostReserve, max(leastReserve, 3*e.web.eta(e.t.PieceLength)))
+	return min(mostReserve, max(leastReserve, 3*(e.web.eta(e.t.PieceLength)+e.lag)))
 }
 
-// inTime says whether a peer can be asked for piece i now and will bring it within d.
+// inTime says whether a viewer can be asked for piece i now and will bring it within d.
+// The pod's seeder is not asked while there is the web seed.
 func (e *Engine) inTime(i int, d time.Duration) bool {
 	for p := range e.peers {
-		if p.useful(e.now) && p.has.Has(i) && p.eta(e.t.PieceSize(i)) < d/2 {
+		if !p.pod && p.useful(e.now) && p.has.Has(i) && p.eta(e.t.PieceSize(i)) < d/2 {
 			return true
 		}
 	}
@@ -91,7 +104,12 @@ func (e *Engine) inTime(i int, d time.Duration) bool {
 }
 
 // wanted says whether piece i is neither here nor on its way.
-func (e *Engine) wanted(i int) bool { return !e.have.Has(i) && e.busy[i] == nil }
+func (e *Engine) wanted(i int) bool {
+	return !e.have.Has(i) && e.busy[i] == nil && !e.kept.pieces.Has(i)
+}
+
+// wantedForOthers says whether piece i, which was played, is to be brought once more.
+func (e *Engine) wantedForOthers(i int) bool { return e.wanted(i) && !e.kept.gone.Has(i) }
 
 // schedule gives work to everybody who can take some.
 func (e *Engine) schedule() {
@@ -105,7 +123,9 @@ func (e *Engine) schedule() {
 			peers = append(peers, p)
 		}
 	}
-	slices.SortFunc(peers, func(a, b *peer) int { return int(b.speed() - a.speed()) })
+	slices.SortFunc(peers, func(a, b *peer) int {
+		return cmp.Or(cmp.Compare(a.lead(), b.lead()), cmp.Compare(b.speed(), a.speed()))
+	})
 	for _, p := range peers {
 		for p.roomFor(e.now) {
 			i, ok := e.pick(p)
@@ -117,26 +137,47 @@ func (e *Engine) schedule() {
 	}
 }
 
-// pick chooses the next piece to ask p for.
+// lead is how many pieces ahead of us p plays. Who plays next before us is asked
+// first: it has what we need, and those who come after us can ask us. Without an order
+// all would ask the first one.
+func (p *peer) lead() int {
+	if n := int(p.coming.At) - p.e.playedPiece(); p.comingAt.IsZero() || n < 0 {
+		return math.MaxInt
+	} else {
+		return n
+	}
+}
+
+// pick chooses the next piece to ask p for. The pod's seeder is asked where the web
+// seed fails only.
 func (e *Engine) pick(p *peer) (int, bool) {
-	if p.pod && e.web.usable(e.now) && !e.maySip() {
+	if p.pod && e.web.usable(e.now) {
 		return 0, false
 	}
 	best, bestKey, found := 0, pieceKey{}, false
-	for i := range e.t.Pieces() {
-		if !p.has.Has(i) || !e.wanted(i) {
-			continue
+	consider := func(i int, d time.Duration) {
+		if !p.has.Has(i) || !e.wanted(i) || d < inOrder && e.web.usable(e.now) && p.eta(e.t.PieceSize(i)) > d {
+			return // where it would come late it is the web seed's
 		}
-		d := e.deadline(i)
-		if d < inOrder && e.web.usable(e.now) && p.eta(e.t.PieceSize(i)) > d {
-			continue // it would come late: the web seed's
-		}
-		if k := e.keyOf(i, d); e.mayAsk(p, i, k.zone) && (!found || k.before(bestKey)) {
+		if k := e.keyOf(i, d); e.mayAsk(p, i, d, k.zone) && (!found || k.before(bestKey)) {
 			best, bestKey, found = i, k, true
 		}
 	}
-	if found && p.pod {
-		e.lastSip = e.now
+	reach := e.reach()
+	for i := e.headPiece(); i < e.t.Pieces(); i++ {
+		d := e.deadline(i)
+		if d >= reach && e.waiting[i] == 0 {
+			break
+		}
+		consider(i, d)
+	}
+	for i := range e.waiting {
+		consider(i, e.deadline(i))
+	}
+	for i := 0; !found && e.gives() && i < e.headPiece() && e.paceBehind >= 0 && len(p.fetching) == 0; i++ {
+		if !e.kept.gone.Has(i) {
+			consider(i, behind)
+		}
 	}
 	if found {
 		e.spend(best, bestKey.zone)
@@ -144,17 +185,26 @@ func (e *Engine) pick(p *peer) (int, bool) {
 	return best, found
 }
 
-// mayAsk says whether p may be asked for piece i, in zone z, at the pace that viewers
-// are asked at. Beside a web seed the pod's seeder is asked for what no viewer has.
-func (e *Engine) mayAsk(p *peer, i int, z zone) bool {
-	if p.pod && e.web.usable(e.now) && (z == zoneFar || e.avail[i] > 0) {
-		return false
+// nearer says whether somebody brings piece i in time who plays nearer ahead of us than
+// p does.
+func (e *Engine) nearer(p *peer, i int, d time.Duration) bool {
+	lead := p.lead()
+	for q := range e.peers {
+		if q != p && !q.pod && q.useful(e.now) && q.has.Has(i) && q.lead() < lead && q.eta(e.t.PieceSize(i)) < d/2 {
+			return true
+		}
 	}
+	return false
+}
+
+// mayAsk says whether p may be asked for piece i in zone z, at the pace that viewers
+// are asked at.
+func (e *Engine) mayAsk(p *peer, i int, d time.Duration, z zone) bool {
 	switch z {
+	case zoneOrder:
+		return !e.nearer(p, i, d)
 	case zoneWindow:
-		return e.pace >= 0
-	case zoneFar:
-		return e.farPace >= 0 && len(p.fetching) == 0
+		return e.pace >= 0 && !e.nearer(p, i, d)
 	}
 	return true
 }
@@ -164,8 +214,8 @@ func (e *Engine) spend(i int, z zone) {
 	switch z {
 	case zoneWindow:
 		e.pace -= float64(e.t.PieceSize(i))
-	case zoneFar:
-		e.farPace -= float64(e.t.PieceSize(i))
+	case zoneBehind:
+		e.paceBehind -= float64(e.t.PieceSize(i))
 	}
 }
 
@@ -173,13 +223,16 @@ func (e *Engine) spend(i int, z zone) {
 func (e *Engine) earn() {
 	rate := e.byteRate()
 	e.pace = min(windowPace*rate, e.pace+windowPace*rate*tick.Seconds())
-	e.farPace = min(farPace*rate, e.farPace+farPace*rate*tick.Seconds())
+	pace := behindPace
+	if e.firstMissing() == e.t.Pieces() {
+		pace = restPace
+	}
+	e.paceBehind = min(pace*rate, e.paceBehind+pace*rate*tick.Seconds())
 }
 
-// maySip says whether the pod's seeder is to give a piece although the web seed
-// works.
-func (e *Engine) maySip() bool {
-	return e.now.Sub(e.lastSip) >= sip && e.deadline(e.firstMissing()) > mostReserve
+// reach is how far ahead of the player anything is asked for.
+func (e *Engine) reach() time.Duration {
+	return min(mostReach, max(leastReach, time.Duration(reachPart*float64(e.cfg.Duration))))
 }
 
 // zone orders pieces roughly by when they are needed.
@@ -188,7 +241,7 @@ type zone uint8
 const (
 	zoneOrder  zone = iota // by deadline
 	zoneWindow             // the rarest first
-	zoneFar                // the rarest first, one at a time; also what is behind the head
+	zoneBehind             // the head: the rarest first, one at a time, for newcomers
 )
 
 // pieceKey orders pieces within what one peer has.
@@ -212,16 +265,21 @@ func (e *Engine) keyOf(i int, d time.Duration) pieceKey {
 	switch {
 	case d < inOrder:
 		return pieceKey{zoneOrder, int(d.Milliseconds()), i}
-	case d < window:
-		return pieceKey{zoneWindow, e.avail[i], rand.Int()}
+	case d == behind:
+		return pieceKey{zoneBehind, e.avail[i], e.lot(i)}
 	default:
-		return pieceKey{zoneFar, e.avail[i], rand.Int()}
+		return pieceKey{zoneWindow, e.avail[i], e.lot(i)}
 	}
 }
 
+// lot is piece i's place in an order that each engine has of its own.
+func (e *Engine) lot(i int) int {
+	return int((uint32(i) ^ binary.BigEndian.Uint32(e.id[16:])) * 0x9e3779b1)
+}
+
 // webSeedWants says whether the web seed is to bring piece i.
-func (e *Engine) webSeedWants(i int, rest time.Duration) bool {
-	if e.have.Has(i) {
+func (e *Engine) webSeedWants(i int) bool {
+	if e.have.Has(i) || e.kept.pieces.Has(i) {
 		return false
 	}
 	d, reserve := e.deadline(i), e.reserve()
@@ -232,27 +290,41 @@ func (e *Engine) webSeedWants(i int, rest time.Duration) bool {
 	if d < reserve {
 		return !e.inTime(i, d)
 	}
-	return d < rest && e.avail[i] == 0
+	return e.avail[i] == 0 && d < e.rest(i) && !e.comes(i)
 }
 
-// rest is the deadline below which the web seed brings what no viewer has.
-func (e *Engine) rest() time.Duration {
-	if e.introducing() {
+// rest is the deadline below which the web seed brings piece i where no viewer has it.
+// Where viewers are near, each has its turn at another time: who is first brings it,
+// and the others get it from there.
+func (e *Engine) rest(i int) time.Duration {
+	switch {
+	case e.introducing():
+		if e.slack < e.reserve()/2 {
+			return 2 * e.reserve() // not from hand to mouth
+		}
 		return e.reserve()
+	case e.viewers() == 0:
+		return e.reach()
 	}
-	return e.threshold
+	return e.reach() - time.Duration(e.turn(i)*float64(turns))
 }
 
-// introducing holds while the tracker counts viewers that we have not met yet.
+// introducing holds while the tracker counts viewers that we have not met yet, or will
+// soon.
 func (e *Engine) introducing() bool {
-	since := e.now.Sub(e.started)
-	if since > introductions || len(e.cfg.Trackers) == 0 {
+	since := e.now.Sub(e.joined)
+	switch {
+	case since > introductions || len(e.cfg.Trackers) == 0 || e.terms.Company == Alone:
 		return false
-	}
-	if !e.counted {
+	case e.terms.Company == Soon:
+		return true
+	case !e.counted:
 		return since < introductions/2
 	}
-	return e.others > 0 && e.viewers() == 0
+	if e.met.IsZero() {
+		return e.others > 0 && e.enough()
+	}
+	return e.now.Sub(e.met) < firstOf
 }
 
 // nextForWebSeed is the run of pieces first..last that the web seed is to bring
@@ -266,34 +338,28 @@ func (e *Engine) nextForWebSeed() (first, last int, ok bool) {
 		}
 		return e.backfill()
 	}
-	rest := e.rest()
 	first = -1
 	// The latest reader is the player; one that waits elsewhere may be left over from
 	// before a seek.
-	if i := e.headPiece(); e.waiting[i] > 0 && e.webSeedWants(i, rest) {
+	if i := e.headPiece(); e.waiting[i] > 0 && e.webSeedWants(i) {
 		first = i
 	}
-	for i := e.firstMissing(); first < 0 && i < e.t.Pieces() && e.deadline(i) < rest; i++ {
-		if e.webSeedWants(i, rest) {
+	reach := e.reach()
+	for i := e.firstMissing(); first < 0 && i < e.t.Pieces() && e.deadline(i) < reach; i++ {
+		if e.webSeedWants(i) {
 			first = i
 		}
 	}
 	for i := range e.waiting {
-		if first < 0 && e.webSeedWants(i, rest) {
+		if first < 0 && e.webSeedWants(i) {
 			first = i
 		}
 	}
 	if first < 0 {
 		return e.backfill()
 	}
-	// A little beyond the threshold, so that requests are few; no more, so that
-	// others have their turn.
-	most := rest
-	if !e.introducing() {
-		most += 2 * time.Second
-	}
 	last = first
-	for n := e.t.PieceSize(first); last+1 < e.t.Pieces() && n < webSeedRun && e.webSeedWants(last+1, most); last++ {
+	for n := e.t.PieceSize(first); last+1 < e.t.Pieces() && n < webSeedRun && e.webSeedWants(last+1); last++ {
 		n += e.t.PieceSize(last + 1)
 	}
 	return first, last, true
@@ -303,7 +369,7 @@ func (e *Engine) nextForWebSeed() (first, last int, ok bool) {
 // first: the web seed brings it when nothing else is to do.
 func (e *Engine) backfill() (first, last int, ok bool) {
 	// Where others are, one of them has it soon.
-	if e.introducing() || e.others > 0 && e.now.Sub(e.started) < e.threshold {
+	if !e.gives() || e.introducing() || e.others > 0 && e.now.Sub(e.joined) < e.reach() {
 		return 0, 0, false
 	}
 	end := e.headPiece()
@@ -311,11 +377,11 @@ func (e *Engine) backfill() (first, last int, ok bool) {
 		end = e.t.Pieces()
 	}
 	for i := range min(end, e.t.Pieces()) {
-		if !e.wanted(i) || e.avail[i] > 0 {
+		if !e.wantedForOthers(i) || e.avail[i] > 0 {
 			continue
 		}
 		last = i
-		for n := e.t.PieceSize(i); last+1 < end && n < webSeedRun && e.wanted(last+1) && e.avail[last+1] == 0; last++ {
+		for n := e.t.PieceSize(i); last+1 < end && n < webSeedRun && e.wantedForOthers(last+1) && e.avail[last+1] == 0; last++ {
 			n += e.t.PieceSize(last + 1)
 		}
 		return i, last, true

@@ -21,9 +21,6 @@ type podLink struct {
 }
 
 func (e *Engine) startPod() {
-	if e.cfg.OfferURL == "" || e.missing == 0 {
-		return
-	}
 	e.pod.peer = e.newPeer(true, e.offerToPod, func(on ConnEvents) Conn { return e.cfg.Network.Offer(false, on) })
 	e.pod.peer.pod = true
 }
@@ -77,12 +74,18 @@ func (l *podLink) lost(now time.Time) {
 	l.retries++
 }
 
-// tickPod connects again where the connection was lost.
+// wantsPod says whether a connection to the pod's seeder is wanted: with few viewers only
+// where the web seed fails.
+func (e *Engine) wantsPod() bool {
+	return e.cfg.OfferURL != "" && e.missing > 0 && e.terms.Company == Together && (e.enough() || !e.web.usable(e.now))
+}
+
+// tickPod connects where that is wanted, and again where the connection was lost.
 func (e *Engine) tickPod() {
 	switch {
 	case e.pod.peer != nil && e.pod.peer.known:
 		e.pod.retries = 0
-	case e.pod.peer == nil && !e.banned[e.podID] && !e.now.Before(e.pod.retryAt):
+	case e.pod.peer == nil && e.wantsPod() && !e.banned[e.podID] && !e.now.Before(e.pod.retryAt):
 		e.startPod()
 	}
 }

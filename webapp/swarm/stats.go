@@ -27,9 +27,14 @@ type Stats struct {
 	Down, Up                                    float64 // bytes a second
 	FromWebSeed, FromPod, FromViewers, Uploaded int64   // bytes since the start
 	Wasted                                      int64   // bytes that came and were not used
+	Sent, Received                              int64   // bytes by WebRTC since the start, with what carries them (see traffic)
+	Saved                                       int64   // bytes from viewers that the pod would have sent otherwise
+	Others                                      int     // viewers that the tracker counts besides this one
+	TooFew                                      bool    // and that they are too few for connections
 	Playhead                                    float64 // 0..1 of the file
 	Complete                                    bool
 	WebSeedResting                              bool // the web seed gave wrong bytes or failed, and is left alone for now
+	Refused                                     bool // each tracker that answers refuses the torrent: it may be gone from its pod
 }
 
 // PieceState is one piece.
@@ -73,11 +78,21 @@ func (e *Engine) stats() Stats {
 		Pieces: make([]PieceState, e.t.Pieces()), PieceLength: e.t.PieceLength, Length: e.t.Length,
 		Down: e.down.rate, Up: e.up.rate,
 		FromWebSeed: e.from[WebSeed], FromPod: e.from[Pod], FromViewers: e.from[Viewer], Uploaded: e.up.total, Wasted: e.wasted,
+		Others: e.others, TooFew: e.counted && !e.enough(),
 		Playhead: e.playhead(), Complete: e.missing == 0, WebSeedResting: e.web.url != "" && !e.web.usable(e.now),
+	}
+	s.Sent, s.Received = e.carried()
+	for _, tr := range e.trackers {
+		if s.Refused = tr.refused; !s.Refused {
+			break
+		}
 	}
 	for i := range s.Pieces {
 		_, fetching := e.busy[i]
 		s.Pieces[i] = PieceState{Source: e.source[i], Have: e.have.Has(i), Fetching: fetching}
+		if e.read && e.source[i] == Viewer {
+			s.Saved += min(e.t.PieceSize(i), max(0, e.t.Offset(i)+e.t.PieceSize(i)-e.plain))
+		}
 	}
 	for p := range e.peers {
 		if p.known || p == e.pod.peer { // not offers that nobody took

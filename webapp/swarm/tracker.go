@@ -16,10 +16,13 @@ const (
 	offersAtOnce    = 5
 	offersReady     = 2 * time.Second // the announce waits no longer for descriptions
 	answerTime      = 50 * time.Second
+	recount         = 3 * time.Second // until we ask again how many there are, where an offer says that there are more
 	defaultInterval = 2 * time.Minute
 	lonelyInterval  = 20 * time.Second // between announces while we have too few peers
+	alone           = 6 * time.Second  // and while we have none
 	firstRetry      = time.Second
 	lastRetry       = time.Minute
+	lastRedial      = 18 * time.Second // a tracker that is back sees us within 30 s
 )
 
 // tracker is one tracker by WebSocket. It introduces viewers to each other.
@@ -32,12 +35,14 @@ type tracker struct {
 	retries int
 	serial  int // tells late callbacks of an earlier socket
 
-	others     int // viewers that it counts besides us
+	refused    bool // it does not serve this torrent, or not now
+	others     int  // viewers that it counts besides us
 	interval   time.Duration
 	announceAt time.Time
 	event      string // to be sent with the next announce
 	pending    map[announce.OfferID]*peer
 	gathering  *round
+	bare       bool // the latest announce had no offers, for want of viewers
 }
 
 // round is an announce whose offers are being made.
@@ -86,7 +91,7 @@ func (tr *tracker) lost(err error) {
 	tr.e.log.Debug("tracker lost", "err", err)
 	tr.serial++
 	tr.socket, tr.open, tr.gathering = nil, false, nil
-	wait := min(lastRetry, firstRetry<<min(tr.retries, 10))
+	wait := min(lastRedial, firstRetry<<min(tr.retries, 10))
 	tr.retries++
 	tr.dialAt = tr.e.now.Add(wait/2 + mrand.N(wait))
 	for id, p := range tr.pending {
@@ -114,7 +119,10 @@ func (tr *tracker) tick() {
 	}
 	switch {
 	case tr.gathering != nil:
-		if !e.now.Before(tr.gathering.due) {
+		// A device that has much to do is late with all of them, and without one nobody
+		// can answer.
+		late := e.now.Sub(tr.gathering.due)
+		if late >= 0 && (len(tr.gathering.offers) > 0 || late > 4*offersReady) {
 			tr.announce()
 		}
 	case !e.now.Before(tr.announceAt):
@@ -127,8 +135,14 @@ func (tr *tracker) tick() {
 func (tr *tracker) beginRound() {
 	e := tr.e
 	n := 0
-	if room := min(wantPeers-e.viewers(), maxPeers-len(e.peers), maxPending-len(tr.pending)); room > 0 && tr.event != announce.Stopped {
+	if room := min(wantPeers-e.viewers(), maxPeers-len(e.peers), maxPending-len(tr.pending)); room > 0 {
 		n = min(offersAtOnce, room)
+	}
+	if tr.bare = !e.enough(); tr.bare {
+		n = 0 // the tracker tells how many there are
+	} else if e.counted {
+		// Each offer costs a connection, also where nobody is there to take it.
+		n = min(n, max(1, e.others-e.viewers()))
 	}
 	r := &round{want: n, due: e.now.Add(offersReady)}
 	tr.gathering = r
@@ -172,7 +186,10 @@ func (tr *tracker) announce() {
 }
 
 func (tr *tracker) wait() time.Duration {
-	if tr.e.viewers() < tr.e.others && tr.e.viewers() < wantPeers/2 {
+	switch n := tr.e.viewers(); {
+	case n == 0 && tr.e.others > 0 && tr.e.enough():
+		return min(tr.interval, alone)
+	case n < tr.e.others && n < wantPeers/2:
 		return min(tr.interval, lonelyInterval)
 	}
 	return tr.interval
@@ -219,6 +236,7 @@ func (tr *tracker) message(b []byte) {
 		e.log.Debug("tracker message", "err", err)
 	case r.Failure != "":
 		e.log.Warn("the tracker refused", "reason", r.Failure)
+		tr.refused, e.changed = true, true
 		tr.announceAt = e.now.Add(tr.interval)
 	case r.Action != announce.ActionAnnounce || r.InfoHash != announce.ID(e.t.InfoHash):
 	case r.Offer != nil:
@@ -234,6 +252,7 @@ func (tr *tracker) message(b []byte) {
 			tr.interval = time.Duration(min(max(r.Interval, 10), 3600)) * time.Second
 		}
 		e.counted = true
+		tr.refused = false
 		tr.others = max(0, r.Complete+r.Incomplete-1)
 		if tr == e.trackers[0] && (e.cfg.OfferURL != "" || e.podID != (wire.PeerID{})) {
 			tr.others = max(0, tr.others-1) // the pod's seeder counts as one
@@ -244,6 +263,9 @@ func (tr *tracker) message(b []byte) {
 		}
 		tr.announceAt = e.now.Add(tr.wait())
 		e.changed = true
+		if tr.bare && e.enough() && tr.gathering == nil {
+			tr.beginRound()
+		}
 	}
 }
 
@@ -252,6 +274,12 @@ func (tr *tracker) offered(r announce.Received) {
 	e := tr.e
 	from := wire.PeerID(*r.PeerID)
 	if e.banned[from] || len(e.peers) >= maxPeers || from == e.id {
+		return
+	}
+	if e.cfg.LeastViewers > max(e.others, 1)+1 { // who offers is one more than we knew of
+		if soon := e.now.Add(recount); soon.Before(tr.announceAt) {
+			tr.announceAt = soon
+		}
 		return
 	}
 	for p := range e.peers {

@@ -2,42 +2,80 @@ package swarm
 
 import (
 	"fmt"
+	"time"
 
 	"kinopod/shared/wire"
 	"kinopod/webapp/piecestore"
 )
 
-// maxUnchoked is how many peers may ask at the same time.
-const maxUnchoked = 8
+// maxUnchoked is how many peers may ask at the same time. One that has not asked for
+// idleUpload leaves its place to another that wants it.
+const (
+	maxUnchoked = 8
+	idleUpload  = 10 * time.Second
+	leastPlace  = 32 << 10 // bytes a second of the upload rate
+)
 
 // unchoke lets an interested peer ask where there is a place.
 func (p *peer) unchoke() {
-	if p.unchoked || !p.wants || p.e.cfg.NoUpload || !p.known {
+	if p.unchoked || !p.wants || p.e.terms.NoUpload || !p.known {
 		return
 	}
 	n := 0
+	var idle *peer
 	for o := range p.e.peers {
 		if o.unchoked && o.wants {
 			n++
+			if len(o.uploads) == 0 && p.e.now.Sub(o.asked) > idleUpload {
+				idle = o
+			}
 		}
 	}
-	if n < maxUnchoked {
-		p.unchoked = true
+	places := p.e.places()
+	if n >= places && idle != nil {
+		idle.choke()
+		n--
+	}
+	if n < places {
+		p.unchoked, p.asked = true, p.e.now
 		p.send(wire.Message{Kind: wire.Unchoke})
 	}
+}
+
+// places is how many may ask at the same time: a block should not take longer than others
+// wait for one.
+func (e *Engine) places() int {
+	if rate := e.terms.UploadRate; rate > 0 {
+		return int(min(maxUnchoked, max(1, rate/leastPlace)))
+	}
+	return maxUnchoked
+}
+
+// choke lets a peer ask no more; what it asked for it does not get.
+func (p *peer) choke() {
+	if !p.unchoked {
+		return
+	}
+	p.unchoked = false
+	p.send(wire.Message{Kind: wire.Choke})
+	for _, m := range p.uploads {
+		p.reject(m)
+	}
+	p.uploads = nil
 }
 
 // requested takes a request of the peer.
 func (p *peer) requested(m wire.Message) error {
 	e := p.e
 	i := int(m.Index)
-	if i >= e.t.Pieces() || m.Length == 0 || m.Length > wire.MaxBlock || int64(m.Begin)+int64(m.Length) > e.t.PieceSize(i) {
+	if i >= e.t.Pieces() || m.Length == 0 || m.Length > wire.LongBlock || int64(m.Begin)+int64(m.Length) > e.t.PieceSize(i) {
 		return fmt.Errorf("%w: a request for %d+%d of piece %d", wire.ErrProtocol, m.Begin, m.Length, i)
 	}
 	if !p.unchoked || !e.have.Has(i) || len(p.uploads) >= maxUploadQueue {
 		p.reject(m)
 		return nil
 	}
+	p.asked = e.now
 	p.uploads = append(p.uploads, m)
 	p.upload()
 	return nil
@@ -52,37 +90,64 @@ func (p *peer) reject(m wire.Message) {
 
 // upload answers requests while little waits to be sent.
 func (p *peer) upload() {
-	e := p.e
-	for !p.sending && !p.closed && len(p.uploads) > 0 && p.conn.Buffered() < sendHigh {
-		m := p.uploads[0]
-		if e.cfg.UploadRate > 0 {
-			if e.budget < float64(m.Length) {
-				return // the next tick
-			}
-			e.budget -= float64(m.Length)
-		}
-		p.uploads = p.uploads[1:]
-		p.sending = true
-		e.cfg.Store.Get(int(m.Index), func(piece piecestore.Chunk, err error) {
-			e.box.post(func() {
-				if !p.closed {
-					p.give(m, piece, err)
-					p.upload()
-				}
-			})
-		})
+	if p.e.terms.UploadRate > 0 {
+		p.e.share()
+		return
 	}
+	for p.ready() {
+		p.serve()
+	}
+}
+
+// share answers requests as far as the upload rate allows. Who waits longest is first.
+func (e *Engine) share() {
+	e.budget.fill(e.now, e.terms.UploadRate)
+	for {
+		var next *peer
+		for p := range e.peers {
+			if p.ready() && (next == nil || p.served.Before(next.served)) {
+				next = p
+			}
+		}
+		if next == nil || !e.budget.take(onWire(wire.PieceHeader+int64(next.uploads[0].Length))) {
+			return // the next tick
+		}
+		next.serve()
+	}
+}
+
+// ready says whether a request of the peer can be answered now.
+func (p *peer) ready() bool {
+	return !p.sending && !p.closed && len(p.uploads) > 0 && p.conn.Buffered() < sendHigh
+}
+
+// serve answers the first request that waits.
+func (p *peer) serve() {
+	e, m := p.e, p.uploads[0]
+	p.uploads = p.uploads[1:]
+	p.sending, p.served = true, e.now
+	e.cfg.Store.Get(int(m.Index), func(piece piecestore.Chunk, err error) {
+		e.box.post(func() {
+			if !p.closed {
+				p.give(m, piece, err)
+				p.upload()
+			}
+		})
+	})
 }
 
 // give sends one block.
 func (p *peer) give(m wire.Message, piece piecestore.Chunk, err error) {
 	p.sending = false
 	if err != nil {
+		p.e.lost(int(m.Index))
+	}
+	if err != nil || !p.unchoked {
 		p.reject(m)
 		return
 	}
-	p.lastOut = p.e.now
 	p.sent.add(int(m.Length))
 	p.e.up.add(int(m.Length))
-	p.conn.Send(wire.AppendPieceHeader(nil, m.Index, m.Begin, int(m.Length)), piece.Slice(int(m.Begin), int(m.Begin+m.Length)))
+	p.out = wire.AppendPieceHeader(p.out, m.Index, m.Begin, int(m.Length))
+	p.flushWith(piece.Slice(int(m.Begin), int(m.Begin+m.Length)))
 }

@@ -9,7 +9,8 @@ import (
 
 // Bounds of the web seed.
 const (
-	webSeedRun     = 2 << 20 // bytes asked for at once
+	webSeedRun     = 2 << 20  // bytes asked for at once
+	leastHead      = 32 << 10 // bytes of a piece that are worth a request of their own, later
 	wrongBytesRest = 2 * time.Minute
 	maxRestAfter   = time.Minute
 )
@@ -20,14 +21,17 @@ const leastSilence, mostSilence = 3 * time.Second, 10 * time.Second
 
 // What is expected of a web seed that has not been measured.
 const (
-	guessedLatency     = 300 * time.Millisecond
-	guessedWebSeedRate = 512 << 10 // bytes a second
+	guessedLatency     = 200 * time.Millisecond
+	guessedWebSeedRate = 1 << 20 // bytes a second
 )
 
 // webSeed is the file on the pod by HTTP (BEP 19): one request at a time, for a run
-// of pieces.
+// of pieces. Where the player waits for what is in the middle of a piece the run begins
+// there, and the head of that piece comes later.
 type webSeed struct {
 	url     string // "" for none
+	lied    bool   // it sent wrong bytes
+	half    *fetch // its head is to come; nil for none
 	strikes int
 	benched time.Time // it rests until then
 
@@ -83,15 +87,36 @@ func (e *Engine) scheduleWebSeed() {
 		w.stop(e)
 	}
 	first, last, ok := e.nextForWebSeed()
-	if !ok {
+	var from, to int64
+	switch h := w.half; {
+	case h != nil && (!ok || e.waiting[h.piece] > 0 || e.deadline(first) >= e.reserve()):
+		w.half, h.last = nil, e.now
+		w.run = append(w.run, h)
+		from = e.t.Offset(h.piece)
+		to = from + int64(h.from)
+	case !ok:
 		return
-	}
-	for i := first; i <= last; i++ {
-		if f := e.busy[i]; f != nil {
-			f.by.overtaken(f)
+	default:
+		from, to = e.t.Offset(first), e.t.Offset(last)+e.t.PieceSize(last)
+		for i := first; i <= last; i++ {
+			f := e.busy[i]
+			if f != nil {
+				f.by.overtaken(f)
+			}
+			if f != nil && i == first && !e.mixed[i] {
+				f = e.goOn(f)
+				from += e.t.PieceSize(i) - f.left()
+			} else {
+				f = e.newFetch(i, nil)
+			}
+			w.run = append(w.run, f)
 		}
-		w.run = append(w.run, e.newFetch(i, nil))
+		if skip := e.head - from; e.stalled && w.run[0].begun == nil && w.half == nil && first == e.headPiece() && skip >= leastHead {
+			w.run[0].from = int(skip)
+			from = e.head
+		}
 	}
+	e.tellComing(true)
 	w.began, w.first, w.got = e.now, time.Time{}, 0
 	w.serial++
 	serial := w.serial
@@ -102,7 +127,7 @@ func (e *Engine) scheduleWebSeed() {
 			}
 		}
 	}
-	w.cancel = e.cfg.Network.Fetch(w.url, e.t.Offset(first), e.t.Offset(last)+e.t.PieceSize(last), FetchEvents{
+	w.cancel = e.cfg.Network.Fetch(w.url, from, to, e.stalled, FetchEvents{
 		Data: func(c piecestore.Chunk) { e.box.post(mine(func() { w.data(e, c) })) },
 		Done: func(err error) { e.box.post(mine(func() { w.done(e, err) })) },
 	})
@@ -118,7 +143,10 @@ func (e *Engine) webSeedServesPlayer() bool {
 	case e.waiting[i] == 0 || e.have.Has(i) || f != nil && f.verifying:
 		return true
 	case f == nil || f.by != nil:
-		return !e.webSeedWants(i, e.reserve())
+		return !e.webSeedWants(i)
+	}
+	if f == e.web.half || e.head-e.t.Offset(i) < int64(f.from) && f.missing > f.from {
+		return false // at the head, which would come last
 	}
 	return len(e.web.run) == 0 || e.t.Offset(i)-e.t.Offset(e.web.run[0].piece) <= webSeedRun/2
 }
@@ -134,15 +162,23 @@ func (w *webSeed) data(e *Engine, c piecestore.Chunk) {
 		f := w.run[0]
 		f.last = e.now
 		size := int(e.t.PieceSize(f.piece))
-		n := min(c.Len(), f.missing)
-		f.room(size).CopyFrom(size-f.missing, c.Slice(0, n))
+		at, room := f.at(size)
+		n := min(c.Len(), room)
+		f.room(size).CopyFrom(at, c.Slice(0, n))
 		f.missing -= n
 		c = c.Slice(n, c.Len())
-		if f.missing == 0 {
-			w.run = w.run[1:]
+		if n == room {
+			if w.run = w.run[1:]; len(w.run) > 0 {
+				w.run[0].last = e.now
+			}
 			w.strikes = 0
-			e.verify(f)
+			if f.missing > 0 {
+				w.half = f
+			} else {
+				e.verify(f)
+			}
 		}
+		e.wake(f.piece)
 	}
 	if c.Len() > 0 {
 		w.fail(e, 0) // more than was asked for
@@ -167,6 +203,10 @@ func (w *webSeed) done(e *Engine, err error) {
 // with each failure.
 func (w *webSeed) fail(e *Engine, rest time.Duration) {
 	w.stop(e)
+	if w.half != nil { // for others to bring
+		e.release(w.half)
+		w.half = nil
+	}
 	if rest == 0 {
 		rest = min(maxRestAfter, time.Second<<min(w.strikes, 10))
 	}
@@ -185,11 +225,12 @@ func (w *webSeed) stop(e *Engine) {
 		e.release(f)
 	}
 	w.run = nil
+	e.tellComing(true)
 	cancel()
 }
 
 func (w *webSeed) tick(e *Engine) {
-	if w.cancel != nil && len(w.run) > 0 && e.now.Sub(w.run[0].last) > min(mostSilence, max(leastSilence, 4*w.latency)) {
+	if w.cancel != nil && len(w.run) > 0 && e.now.Sub(w.run[0].last) > e.patience(min(mostSilence, max(leastSilence, 4*w.latency))) {
 		e.log.Warn("the web seed is silent")
 		w.fail(e, 0)
 	}

@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha1"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -37,8 +39,10 @@ type world struct {
 	wait     sync.WaitGroup
 
 	webSeedDown  bool
+	trackerDown  bool
 	webSeedSpoil bool
 	webSeedDelay time.Duration // a 16 KiB
+	latency      time.Duration // of everything, one way
 	seeder       *Engine       // stands for the pod's seeder
 }
 
@@ -114,43 +118,69 @@ func (w *world) readAll(ctx context.Context, e *Engine, from int) error {
 	return nil
 }
 
-// play reads as a player does: it reads ahead up to ahead, and plays in real time.
-// It gives the time that it stalled after the first bytes.
-func (w *world) play(ctx context.Context, e *Engine, ahead time.Duration) (stalled time.Duration, err error) {
+// play reads as a player does: it reads ahead up to ahead, and plays in real time. What
+// stands before from it has already. It gives the time that it stalled after the first
+// bytes.
+func (w *world) play(ctx context.Context, e *Engine, ahead time.Duration, from int64) (time.Duration, error) {
 	rate := e.byteRate()
-	var position, buffered float64 // seconds
+	var mu sync.Mutex
+	var stalled time.Duration                     // guarded by mu
+	position, buffered := 0.0, float64(from)/rate // seconds, guarded by mu
 	last := time.Now()
-	advance := func() {
+	// advance plays on, and gives how much is ahead, in seconds.
+	advance := func() float64 {
+		mu.Lock()
+		defer mu.Unlock()
 		now := time.Now()
 		step := now.Sub(last).Seconds()
 		last = now
-		if buffered == 0 {
-			return
+		short := position + step - buffered
+		if buffered > 0 {
+			if short > 0 {
+				stalled += time.Duration(short * float64(time.Second))
+				step = buffered - position
+			}
+			position += step
+			e.SetPlayback(Playback{Position: position, Buffered: buffered, Stalled: short > 0})
 		}
-		if position+step > buffered {
-			stalled += time.Duration((position + step - buffered) * float64(time.Second))
-			step = buffered - position
-		}
-		position += step
-		e.SetPlayback(Playback{Position: position, Buffered: buffered})
+		return buffered - position
 	}
-	for off := int64(0); off < w.torrent.Length; {
-		advance()
-		if buffered-position > ahead.Seconds() {
+	stop, done := make(chan struct{}), make(chan struct{})
+	defer func() {
+		close(stop)
+		<-done
+	}()
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(100 * time.Millisecond):
+				advance()
+			}
+		}
+	}()
+	for off := from; off < w.torrent.Length; {
+		if advance() > ahead.Seconds() {
 			time.Sleep(50 * time.Millisecond)
 			continue
 		}
 		c, err := e.Read(ctx, off, 256<<10)
 		if err != nil {
-			return stalled, err
+			return 0, err
 		}
 		if !bytes.Equal(c.Bytes(), w.data[off:off+int64(c.Len())]) {
-			return stalled, errors.New("the bytes differ")
+			return 0, errors.New("the bytes differ")
 		}
 		advance()
 		off += int64(c.Len())
+		mu.Lock()
 		buffered = float64(off) / rate
+		mu.Unlock()
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	return stalled, nil
 }
 
@@ -206,11 +236,15 @@ type line struct {
 
 	mu     sync.Mutex
 	closed bool
+	unsent int // bytes that wait at the uplink
 	tamper func([]byte) []byte
+	up     *uplink
 }
 
 type memNetwork struct {
 	w *world
+	// up shapes what this network's connections send; nil: no bound.
+	up *uplink
 	// tamper changes what this network's connections send.
 	tamper func([]byte) []byte
 }
@@ -219,7 +253,7 @@ func (n *memNetwork) line(on ConnEvents) *line {
 	n.w.mu.Lock()
 	defer n.w.mu.Unlock()
 	n.w.serial++
-	l := &line{w: n.w, on: on, in: n.w.queue(), sdp: fmt.Sprintf("line %d", n.w.serial), tamper: n.tamper}
+	l := &line{w: n.w, on: on, in: n.w.queue(), sdp: fmt.Sprintf("line %d", n.w.serial), tamper: n.tamper, up: n.up}
 	n.w.nodes[l.sdp] = l
 	return l
 }
@@ -243,8 +277,9 @@ func (l *line) Accept(answer string) {
 	l.w.mu.Lock()
 	l.peer = l.w.nodes[answer]
 	l.w.mu.Unlock()
-	l.in.box.post(l.on.Open)
-	l.peer.in.box.post(l.peer.on.Open)
+	due := time.Now().Add(4 * l.w.latency) // ICE and DTLS
+	l.in.box.post(func() { time.Sleep(time.Until(due)); l.on.Open() })
+	l.peer.in.box.post(func() { time.Sleep(time.Until(due)); l.peer.on.Open() })
 }
 
 func (l *line) Send(head []byte, body piecestore.Chunk) {
@@ -260,8 +295,20 @@ func (l *line) Send(head []byte, body piecestore.Chunk) {
 			return
 		}
 	}
-	p := l.peer
+	if l.up != nil {
+		l.mu.Lock()
+		l.unsent += len(b)
+		l.mu.Unlock()
+		l.up.post(l, b)
+		return
+	}
+	l.deliver(b)
+}
+
+func (l *line) deliver(b []byte) {
+	p, due := l.peer, time.Now().Add(l.w.latency)
 	p.in.box.post(func() {
+		time.Sleep(time.Until(due))
 		p.mu.Lock()
 		closed := p.closed
 		p.mu.Unlock()
@@ -271,7 +318,13 @@ func (l *line) Send(head []byte, body piecestore.Chunk) {
 	})
 }
 
-func (l *line) Buffered() int { return 0 }
+func (l *line) Buffered() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.unsent
+}
+
+func (l *line) Carried(func(up, down int64)) {}
 
 func (l *line) Close() {
 	l.mu.Lock()
@@ -300,11 +353,25 @@ type memSocket struct {
 	on SocketEvents
 	in *queue
 	id announce.ID
+
+	serial int  // in the order in which they came
+	seeds  bool // has all
+	deaf   bool // guarded by w.mu: what is sent is lost without a word
 }
 
 func (n *memNetwork) Dial(_ string, on SocketEvents) Socket {
 	s := &memSocket{w: n.w, on: on, in: n.w.queue()}
-	s.in.box.post(on.Open)
+	s.in.box.post(func() {
+		time.Sleep(3 * n.w.latency)
+		n.w.mu.Lock()
+		down := n.w.trackerDown
+		n.w.mu.Unlock()
+		if down {
+			on.Closed(errors.New("refused"))
+			return
+		}
+		on.Open()
+	})
 	return s
 }
 
@@ -317,6 +384,7 @@ func (s *memSocket) Send(text []byte) {
 		Answer   *announce.Description `json:"answer"`
 		Offers   []announce.Offer      `json:"offers"`
 		Event    string                `json:"event"`
+		Left     *int64                `json:"left"`
 	}
 	if err := json.Unmarshal(text, &m); err != nil && m.Answer != nil {
 		s.w.t.Errorf("%s: %v", text, err)
@@ -325,22 +393,38 @@ func (s *memSocket) Send(text []byte) {
 	w := s.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if s.deaf {
+		return
+	}
 	if m.Answer != nil {
 		if to := w.offers[m.OfferID]; to != nil {
 			to.tell(map[string]any{"action": "announce", "info_hash": m.InfoHash, "peer_id": m.PeerID, "offer_id": m.OfferID, "answer": m.Answer})
 		}
 		return
 	}
-	s.id = m.PeerID
+	if s.id = m.PeerID; s.serial == 0 {
+		w.serial++
+		s.serial = w.serial
+	}
+	s.seeds = m.Left != nil && *m.Left == 0
 	w.members[m.PeerID] = s
 	if m.Event == announce.Stopped {
 		delete(w.members, m.PeerID)
 	}
 	s.tell(map[string]any{"action": "announce", "info_hash": m.InfoHash, "interval": 120, "complete": 0, "incomplete": len(w.members)})
+	others := make([]*memSocket, 0, len(w.members))
 	for id, o := range w.members {
-		if id == m.PeerID || len(m.Offers) == 0 {
-			continue
+		if id != m.PeerID && !(s.seeds && o.seeds) { // two who have all have nothing to tell each other
+			others = append(others, o)
 		}
+	}
+	// As a pod's tracker does: who came last first, and others by lot.
+	if latest := (len(m.Offers) + 1) / 2; len(others) > latest {
+		slices.SortFunc(others, func(a, b *memSocket) int { return cmp.Compare(b.serial, a.serial) })
+		rest := others[latest:]
+		rand.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
+	}
+	for _, o := range others[:min(len(others), len(m.Offers))] {
 		offer := m.Offers[0]
 		m.Offers = m.Offers[1:]
 		w.offers[offer.OfferID] = s
@@ -353,7 +437,8 @@ func (s *memSocket) tell(m any) {
 	if err != nil {
 		s.w.t.Error(err)
 	}
-	s.in.box.post(func() { s.on.Message(b) })
+	due := time.Now().Add(2 * s.w.latency)
+	s.in.box.post(func() { time.Sleep(time.Until(due)); s.on.Message(b) })
 }
 
 func (s *memSocket) Close() {
@@ -364,7 +449,7 @@ func (s *memSocket) Close() {
 	}
 }
 
-func (n *memNetwork) Fetch(_ string, from, to int64, on FetchEvents) func() {
+func (n *memNetwork) Fetch(_ string, from, to int64, _ bool, on FetchEvents) func() {
 	w := n.w
 	ctx, cancel := context.WithCancel(context.Background())
 	w.mu.Lock()
@@ -378,7 +463,15 @@ func (n *memNetwork) Fetch(_ string, from, to int64, on FetchEvents) func() {
 			on.Done(errors.New("503"))
 			return
 		}
+		time.Sleep(2 * w.latency)
 		for at := from; at < to && ctx.Err() == nil; {
+			w.mu.Lock()
+			died := w.webSeedDown
+			w.mu.Unlock()
+			if died {
+				on.Done(errors.New("reset"))
+				return
+			}
 			b := bytes.Clone(w.data[at:min(to, at+16<<10)])
 			if spoil {
 				b[0] ^= 1

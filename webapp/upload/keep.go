@@ -2,6 +2,7 @@ package upload
 
 import (
 	"time"
+	"unicode/utf8"
 
 	"kinopod/shared/api"
 	"kinopod/shared/video"
@@ -150,5 +151,15 @@ func (q *Queue) save(it *item, todo unsavedWork) error {
 func (it *item) said(most int) fields {
 	byName, _ := detailsOf(it.FileName).clean(most, fields{}) // in order by construction
 	f, _ := it.Details.clean(most, byName)
+	return f
+}
+
+// announced is said, as far as a header has room for it: a long description is saved
+// once the pod knows of the file.
+func (it *item) announced(most int) fields {
+	f := it.said(most)
+	if utf8.RuneCountInString(f.description) > video.MaxDescription {
+		f.description = ""
+	}
 	return f
 }

@@ -5,14 +5,16 @@ import (
 	"time"
 )
 
-// Sizes of a part, in bytes. Below minPart the headers of the requests would cost
-// more than smaller parts save.
+// Sizes of a part, in bytes.
 const (
-	probePart = 16 << 10
-	minPart   = 128 << 10
-	firstPart = 1 << 20 // at most, before the speed is known
+	probePart = 16 << 10 // at most, after a failure
+	firstPart = 1 << 20  // at most, before the speed is known
 	maxPart   = 16 << 20
 )
+
+// minPart is the smallest part of a file of that size: smaller ones, when nearly all of
+// the budget is wasted, would take longer than they save.
+func minPart(size int64) int64 { return min(max(size/2048, 512), 128<<10) }
 
 const (
 	// overhead is how many round trips a part should last: between two parts the
@@ -32,14 +34,16 @@ type ledger struct {
 // wasted is how many bytes were sent in vain.
 func (l ledger) wasted() int64 { return max(0, l.sent-l.received) }
 
-// budget is how many bytes may still be wasted: one percent of the file in all.
-func (l ledger) budget() int64 { return max(0, l.size/100-l.wasted()) }
+// budget is how many bytes parts may still waste: nine tenths of one percent of the
+// file in all. The last tenth is for parts that find no budget left.
+func (l ledger) budget() int64 { return max(0, l.size*9/1000-l.wasted()) }
 
 // pace chooses how large a part is. A large part keeps the line busy, a small one
 // loses little when it is lost whole. It is never larger than half of what is left
 // of the ledger's budget (but minPart where that is more), so that any number of
 // losses stays within it; nor smaller than a quarter, so that there are at most
-// some hundred parts. Between the two it is as large as the line needs.
+// some hundred parts. Between the two it is as large as the line needs; a small file
+// pays for the promise with up to two hundred round trips.
 type pace struct {
 	trip  time.Duration // the shortest round trip seen; 0 is not known
 	rate  float64       // bytes per second, smoothed; 0 is not known
@@ -49,7 +53,7 @@ type pace struct {
 // next is the size of the part that begins at l.received.
 func (p *pace) next(l ledger) int64 {
 	if p.probe {
-		return min(probePart, l.size-l.received)
+		return min(probePart, max(l.budget()/2, minPart(l.size)), l.size-l.received)
 	}
 	least, most := l.budget()/4, min(l.budget()/2, maxPart)
 	want := int64(overhead * p.trip.Seconds() * p.rate)
@@ -58,7 +62,7 @@ func (p *pace) next(l ledger) int64 {
 	} else {
 		most = min(most, int64(p.rate*longest.Seconds()))
 	}
-	n := max(min(max(want, least), most), minPart)
+	n := max(min(max(want, least), most), minPart(l.size))
 	return min(n, l.size-l.received)
 }
 

@@ -256,7 +256,7 @@ func start(t *testing.T, cfg Config) (*Queue, func()) {
 // until waits for the item with that key to be as cond wants it.
 func until(t *testing.T, q *Queue, key int, what string, cond func(Item) bool) Item {
 	t.Helper()
-	deadline := time.Now().Add(40 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		var last Item
 		for _, it := range q.Items() {

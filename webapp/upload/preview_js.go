@@ -119,12 +119,14 @@ var errPicture = errors.New("no WebP picture")
 
 // picture encodes a canvas.
 func picture(ctx context.Context, canvas js.Value) (Picture, error) {
-	for _, quality := range []float64{0.75, 0.4} {
+	qualities := []float64{0.75, 0.6, 0.45, 0.3}
+	for i, quality := range qualities {
 		blob, err := encode(ctx, canvas, quality)
 		if err != nil {
 			return Picture{}, err
 		}
-		if size := blob.Get("size").Int(); size > api.MaxThumbnail {
+		// What is too large for other pods all the same, the pod writes anew.
+		if size := blob.Get("size").Int(); size > api.MaxThumbnail || size > api.MaxPicture-1<<10 && i < len(qualities)-1 {
 			continue
 		}
 		webp, err := NewFile(blob).Bytes(ctx, 0, int64(blob.Get("size").Int()))

@@ -90,14 +90,14 @@ func (q *Queue) fetch(it *item) {
 func (q *Queue) transfer(it *item) *transfer {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	announced := it.said(q.mostDescription())
+	announced := it.announced(q.mostDescription())
 	it.meter = meter{}
 	return &transfer{
 		client: q.client, file: it.file, id: it.ID, ledger: it.ledger, wake: it.wake,
 		metadata: func() map[string]string {
 			q.mu.Lock()
 			defer q.mu.Unlock()
-			announced = it.said(q.mostDescription())
+			announced = it.announced(q.mostDescription())
 			return map[string]string{
 				api.MetaFileName: it.FileName, api.MetaFileType: it.mime,
 				api.MetaName: announced.name, api.MetaDescription: announced.description, api.MetaTags: strings.Join(announced.tags, ","),

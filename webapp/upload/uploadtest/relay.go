@@ -118,12 +118,23 @@ func (r *Relay) send(pod, client net.Conn) {
 	for {
 		n, err := client.Read(b)
 		last := r.count(n)
-		if rate := r.rate.Load(); rate > 0 {
-			time.Sleep(time.Duration(n) * time.Second / time.Duration(rate))
-		}
+		r.pace(n)
 		if _, werr := pod.Write(b[:n]); err != nil || werr != nil || last {
 			return
 		}
+	}
+}
+
+// pace takes the time of n bytes; another rate counts at once for what is left of them.
+func (r *Relay) pace(n int) {
+	for left := int64(n); left > 0; {
+		rate := r.rate.Load()
+		if rate == 0 {
+			return
+		}
+		part := min(left, max(1, rate/20))
+		time.Sleep(time.Duration(part) * time.Second / time.Duration(rate))
+		left -= part
 	}
 }
 

@@ -1,0 +1,187 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kinopod/shared/announce"
+	"kinopod/shared/wire"
+)
+
+// film is a world of its own time with a film of 4 Mbit/s and a web seed at five times
+// that.
+func film(t *testing.T, seconds int) *world {
+	w := newWorld(t, seconds*500<<10, 256<<10)
+	w.latency = 10 * time.Millisecond
+	w.webSeedDelay = time.Second * (16 << 10) / (5 * 500 << 10)
+	return w
+}
+
+func isBlock(b []byte) bool { return len(b) > wire.PieceHeader && wire.Kind(b[4]) == wire.Piece }
+
+// One good source that is too slow alone, five peers at 50 kB/s, one that answers nothing and one that sends
+// wrong bytes: nothing is seen of it, and the bad ones are left alone within 2 s.
+func TestBadPeersAreNotSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := film(t, 60)
+		e := w.engine(nil) // first, so that those who come are introduced to it
+		time.Sleep(time.Second)
+		silent := w.engine(func(c *Config) {
+			c.Complete, c.Network = true, &memNetwork{w: w, tamper: func(b []byte) []byte {
+				if isBlock(b) {
+					return nil
+				}
+				return b
+			}}
+		})
+		liar := w.engine(func(c *Config) {
+			c.Complete, c.Network = true, &memNetwork{w: w, tamper: func(b []byte) []byte {
+				if isBlock(b) {
+					b[len(b)-1] ^= 1
+				}
+				return b
+			}}
+		})
+		for _, rate := range []float64{300e3, 50e3, 50e3, 50e3, 50e3, 50e3} {
+			w.engine(func(c *Config) {
+				c.Complete, c.Network = true, &memNetwork{w: w, up: w.uplink(rate)}
+			})
+		}
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithCancel(context.Background())
+		var asked, benched, lied, banned time.Time
+		watched := make(chan struct{})
+		go func() {
+			defer close(watched)
+			for ctx.Err() == nil {
+				_ = e.ask(ctx, func() {
+					for p := range e.peers {
+						switch {
+						case p.id == silent.id && asked.IsZero() && p.outstanding > 0:
+							asked = e.now
+						case p.id == silent.id && benched.IsZero() && e.now.Before(p.benched):
+							benched = e.now
+						case p.id == liar.id && lied.IsZero() && p.outstanding > 0:
+							lied = e.now
+						}
+					}
+					if banned.IsZero() && e.banned[liar.id] {
+						if banned = e.now; lied.IsZero() {
+							lied = banned // between two looks
+						}
+					}
+				})
+				time.Sleep(20 * time.Millisecond)
+			}
+		}()
+		stalled, err := w.play(ctx, e, 10*time.Second, 500<<10)
+		cancel()
+		<-watched
+		if err != nil || stalled > 0 {
+			t.Errorf("stalled %s, %v", stalled, err)
+		}
+		if asked.IsZero() || benched.IsZero() || benched.Sub(asked) > 2*time.Second {
+			t.Errorf("the silent one: asked %s, benched %s", asked, benched)
+		}
+		if lied.IsZero() || banned.IsZero() || banned.Sub(lied) > 2*time.Second {
+			t.Errorf("the liar: lied %s, banned %s", lied, banned)
+		}
+	})
+}
+
+// Sources that die while they send: a viewer who is gone in the middle of a block, then
+// the web seed, for good.
+func TestSourcesThatDieAreNotSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := film(t, 60)
+		w.engine(func(c *Config) {
+			c.Complete, c.Network = true, &memNetwork{w: w, up: w.uplink(2e6)}
+		})
+		dying := w.engine(func(c *Config) {
+			c.Complete, c.Network = true, &memNetwork{w: w, up: w.uplink(2e6)}
+		})
+		time.Sleep(time.Second)
+		e := w.engine(nil)
+		go func() {
+			time.Sleep(10 * time.Second)
+			_ = dying.ask(context.Background(), func() {
+				for p := range dying.peers {
+					p.close(errors.New("gone"))
+				}
+				dying.terms.NoUpload = true
+			})
+			time.Sleep(10 * time.Second)
+			w.mu.Lock()
+			w.webSeedDown = true
+			w.mu.Unlock()
+		}()
+		if stalled, err := w.play(context.Background(), e, 10*time.Second, 500<<10); err != nil || stalled > 0 {
+			t.Errorf("stalled %s, %v", stalled, err)
+		}
+	})
+}
+
+// The tracker is away for five minutes: who plays notices nothing, and is back within
+// 30 s.
+func TestTheTrackerDiesAndReturns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := film(t, 400)
+		w.engine(func(c *Config) { c.Complete = true })
+		e := w.engine(nil)
+		done := make(chan error, 1)
+		go func() {
+			stalled, err := w.play(context.Background(), e, 10*time.Second, 500<<10)
+			if err == nil && stalled > 0 {
+				err = errors.New("stalled " + stalled.String())
+			}
+			done <- err
+		}()
+		time.Sleep(20 * time.Second)
+		w.mu.Lock()
+		w.trackerDown = true
+		was := w.members
+		w.members = map[announce.ID]*memSocket{}
+		w.mu.Unlock()
+		for _, s := range was {
+			s.in.box.post(func() { s.on.Closed(errors.New("reset")) })
+		}
+		time.Sleep(5 * time.Minute)
+		w.mu.Lock()
+		w.trackerDown = false
+		w.mu.Unlock()
+		time.Sleep(30 * time.Second)
+		w.mu.Lock()
+		_, back := w.members[announce.ID(e.id)]
+		w.mu.Unlock()
+		if !back {
+			t.Error("not back within 30 s")
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A film of ten minutes that is left in the middle: little was fetched for nothing.
+func TestWhoLeavesInTheMiddleHasLittleForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 600*50<<10, 32<<10)
+		w.latency = 10 * time.Millisecond
+		w.engine(func(c *Config) { c.Complete, c.Duration = true, 10*time.Minute })
+		e := w.engine(func(c *Config) { c.Duration = 10 * time.Minute })
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+		defer cancel()
+		_, _ = w.play(ctx, e, 10*time.Second, 50<<10)
+		s := statsOf(t, e)
+		came := s.FromWebSeed + s.FromPod + s.FromViewers
+		if came < w.torrent.Length/3 {
+			t.Errorf("%d bytes of %d came in half of the film's time", came, w.torrent.Length)
+		}
+		if played := int64(s.Playhead * float64(w.torrent.Length)); came-played > came/20+2*w.torrent.PieceLength {
+			t.Errorf("%d bytes came, %d were played", came, played)
+		}
+	})
+}

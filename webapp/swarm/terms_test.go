@@ -1,0 +1,346 @@
+package swarm
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kinopod/shared/announce"
+	"kinopod/shared/wire"
+	"kinopod/webapp/piecestore"
+)
+
+// outgoing counts what an engine says to others than the web seed.
+type outgoing struct {
+	*memNetwork
+	dials, conns, posts atomic.Int64
+}
+
+func (n *outgoing) Dial(url string, on SocketEvents) Socket {
+	n.dials.Add(1)
+	return n.memNetwork.Dial(url, on)
+}
+
+func (n *outgoing) Offer(gather bool, on ConnEvents) Conn {
+	n.conns.Add(1)
+	return n.memNetwork.Offer(gather, on)
+}
+
+func (n *outgoing) Answer(offer string, on ConnEvents) Conn {
+	n.conns.Add(1)
+	return n.memNetwork.Answer(offer, on)
+}
+
+func (n *outgoing) Post(url string, body []byte, done func(int, []byte, error)) {
+	n.posts.Add(1)
+	n.memNetwork.Post(url, body, done)
+}
+
+func (n *outgoing) all() int64 { return n.dials.Load() + n.conns.Load() + n.posts.Load() }
+
+// viewersOf is how many other viewers an engine is connected to.
+func viewersOf(t testing.TB, e *Engine) (n int) {
+	for _, p := range statsOf(t, e).Peers {
+		if !p.Pod && p.State != "connecting" {
+			n++
+		}
+	}
+	return n
+}
+
+// follow plays a film of 60 s beside the test; the result comes when it ends.
+func (w *world) follow(e *Engine) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		stalled, err := w.play(context.Background(), e, 10*time.Second, 500<<10)
+		if err == nil && stalled > 0 {
+			w.t.Errorf("stalled %s", stalled)
+		}
+		done <- err
+	}()
+	return done
+}
+
+// Before the viewer was told, nobody hears of it; the film plays by the web seed, which
+// brings no more than has to be while the viewer is being told.
+func TestNobodyHearsOfWhoWasNotTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := film(t, 60)
+		w.seeder = w.engine(func(c *Config) { c.Complete, c.Trackers = true, nil })
+		other := w.engine(func(c *Config) { c.Complete = true })
+		n := &outgoing{memNetwork: &memNetwork{w: w}}
+		e := w.engine(func(c *Config) { c.Network, c.OfferURL, c.Terms.Company = n, "mem:offer", Soon })
+		end := w.follow(e)
+		time.Sleep(2 * time.Second)
+		if s := statsOf(t, e); s.FromWebSeed > 10*500<<10 {
+			t.Errorf("%d bytes from the web seed, while other viewers are soon there", s.FromWebSeed)
+		}
+		time.Sleep(20 * time.Second)
+		if s := statsOf(t, e); n.all() != 0 || len(s.Peers) != 0 || s.FromWebSeed < 20*500<<10 {
+			t.Errorf("not told: %d dials, %d connections, %d posts, %d peers; %d from the web seed", n.dials.Load(), n.conns.Load(), n.posts.Load(), len(s.Peers), s.FromWebSeed)
+		}
+		e.SetTerms(Terms{})
+		time.Sleep(3 * time.Second)
+		if viewersOf(t, e) != 1 || viewersOf(t, other) != 1 || n.posts.Load() == 0 {
+			t.Errorf("told: with %d viewers, %d posts to the pod", viewersOf(t, e), n.posts.Load())
+		}
+		if err := <-end; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The switch takes effect at once, and back; the film plays on.
+func TestASwitchToAloneAndBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := film(t, 60)
+		other := w.engine(func(c *Config) { c.Complete = true })
+		n := &outgoing{memNetwork: &memNetwork{w: w}}
+		e := w.engine(func(c *Config) { c.Network = n })
+		end := w.follow(e)
+		time.Sleep(10 * time.Second)
+		if viewersOf(t, e) != 1 {
+			t.Fatal("no company at first")
+		}
+		e.SetTerms(Terms{Company: Alone})
+		time.Sleep(time.Second)
+		w.mu.Lock()
+		_, listed := w.members[announce.ID(e.id)]
+		w.mu.Unlock()
+		if s := statsOf(t, e); listed || len(s.Peers) != 0 || viewersOf(t, other) != 0 {
+			t.Errorf("alone: at the tracker %v, %d peers, the other has %d", listed, len(s.Peers), viewersOf(t, other))
+		}
+		was, before := n.all(), statsOf(t, e).FromViewers
+		time.Sleep(20 * time.Second)
+		if s := statsOf(t, e); n.all() != was || s.FromViewers != before {
+			t.Errorf("alone: %d things said, %d bytes from viewers", n.all()-was, s.FromViewers-before)
+		}
+		e.SetTerms(Terms{})
+		time.Sleep(3 * time.Second)
+		if viewersOf(t, e) != 1 {
+			t.Error("no company any more")
+		}
+		if err := <-end; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A device that comes to a metered connection gives nothing from then on, takes on, and
+// gives again later.
+func TestUploadEndsAndBegins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := film(t, 120)
+		w.webSeedDown = true
+		giver := w.engine(func(c *Config) { c.Complete, c.Network = true, &memNetwork{w: w, up: w.uplink(300e3)} })
+		e := w.engine(nil)
+		w.wait.Go(func() { _, _ = w.play(context.Background(), e, 10*time.Second, 0) })
+		given := func(d time.Duration) int64 {
+			was := statsOf(t, giver).Uploaded
+			time.Sleep(d)
+			return statsOf(t, giver).Uploaded - was
+		}
+		if given(5*time.Second) == 0 {
+			t.Fatal("nothing was given at first")
+		}
+		giver.SetTerms(Terms{NoUpload: true})
+		time.Sleep(10 * time.Millisecond)
+		if n := given(20 * time.Second); n != 0 {
+			t.Errorf("%d bytes were given", n)
+		}
+		if s := statsOf(t, giver); len(s.Peers) != 1 {
+			t.Errorf("%d peers: who gives nothing may still take", len(s.Peers))
+		}
+		giver.SetTerms(Terms{})
+		if given(5*time.Second) == 0 {
+			t.Error("nothing is given again")
+		}
+	})
+}
+
+// hungry is a peer that has asked for more than it gets, always. got counts the bytes of
+// its blocks.
+func (w *world) hungry(e *Engine, id byte, got *atomic.Int64) {
+	n := &memNetwork{w: w}
+	opened, next := make(chan struct{}), uint32(0)
+	var in wire.Splitter
+	var conn Conn
+	ask := func(n int) {
+		for range n {
+			at := int64(next) * wire.MaxBlock
+			next = (next + 1) % uint32(w.torrent.Length/wire.MaxBlock)
+			m := wire.Message{Kind: wire.Request, Index: uint32(at / w.torrent.PieceLength), Begin: uint32(at % w.torrent.PieceLength), Length: wire.MaxBlock}
+			conn.Send(m.Append(nil), piecestore.Chunk{})
+		}
+	}
+	conn = n.Offer(false, ConnEvents{
+		Described: func(string) {}, Open: func() { close(opened) }, Low: func() {}, Closed: func(error) {},
+		Message: func(c piecestore.Chunk) {
+			err := in.Feed(c.Bytes(), func(wire.Handshake) error { return nil }, func(m wire.Message) error {
+				switch m.Kind {
+				case wire.Unchoke:
+					ask(64)
+				case wire.Piece:
+					got.Add(int64(len(m.Data)))
+					ask(1)
+				}
+				return nil
+			})
+			if err != nil {
+				w.t.Error(err)
+			}
+		},
+	})
+	answer := make(chan string, 1)
+	e.box.post(func() {
+		e.newPeer(false, func(_ *peer, sdp string) { answer <- sdp }, func(on ConnEvents) Conn { return e.cfg.Network.Answer(conn.(*line).sdp, on) })
+	})
+	conn.Accept(<-answer)
+	<-opened
+	conn.Send(wire.Handshake{InfoHash: e.t.InfoHash, PeerID: wire.PeerID{id}, Fast: true}.Append(nil), piecestore.Chunk{})
+	conn.Send(wire.Message{Kind: wire.Interested}.Append(nil), piecestore.Chunk{})
+}
+
+// What goes out is counted where it arrives, and what carries it is added: within 5 % of
+// the cap, in any 20 s, whoever asks; and after a rest too.
+func TestUploadCap(t *testing.T) {
+	for _, megabits := range []int64{1, 2, 5, 10} {
+		for _, takers := range []byte{1, 12} {
+			synctest.Test(t, func(t *testing.T) {
+				w := film(t, 60)
+				rate := megabits * 1e6 / 8
+				e := w.engine(func(c *Config) { c.Complete, c.Terms.UploadRate = true, rate })
+				time.Sleep(20 * time.Second)
+				var got atomic.Int64
+				for i := range takers {
+					w.hungry(e, i+1, &got)
+				}
+				for range 3 {
+					const window = 20 * time.Second
+					was := got.Load()
+					time.Sleep(window)
+					blocks := float64(got.Load()-was) / wire.MaxBlock
+					share := blocks * onWire(wire.PieceHeader+wire.MaxBlock) / window.Seconds() / float64(rate)
+					if t.Logf("%d Mbit/s, %d takers: %.1f %% of the cap", megabits, takers, 100*share); share < 0.95 || share > 1.05 {
+						t.Errorf("%d Mbit/s, %d takers: %.1f %% of the cap in %s", megabits, takers, 100*share, window)
+					}
+				}
+			})
+		}
+	}
+}
+
+// A swarm that is too small stays on HTTP: the tracker is asked how many there are, and
+// nothing else is said; with one viewer more all meet.
+func TestTooFewStayOnHTTP(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := film(t, 120)
+		w.seeder = w.engine(func(c *Config) { c.Complete, c.Trackers = true, nil })
+		var all []*Engine
+		var said []*outgoing
+		come := func() {
+			n := &outgoing{memNetwork: &memNetwork{w: w}}
+			e := w.engine(func(c *Config) { c.Network, c.LeastViewers = n, 3 })
+			w.wait.Go(func() { _, _ = w.play(context.Background(), e, 10*time.Second, 0) })
+			all, said = append(all, e), append(said, n)
+			time.Sleep(10 * time.Second)
+		}
+		come()
+		come()
+		for i, n := range said {
+			if s := statsOf(t, all[i]); n.conns.Load() != 0 || n.dials.Load() != 1 || !s.TooFew || s.FromWebSeed == 0 {
+				t.Errorf("viewer %d of two: %d connections, %d dials, too few %v", i, n.conns.Load(), n.dials.Load(), s.TooFew)
+			}
+		}
+		come()
+		time.Sleep(lonelyInterval)
+		for i, e := range all {
+			if n := viewersOf(t, e); n == 0 || statsOf(t, e).TooFew {
+				t.Errorf("viewer %d of three is with %d", i, n)
+			}
+		}
+	})
+}
+
+// The default: who is alone makes no connection, and the second comes at once.
+func TestTwoHelpEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := film(t, 60)
+		w.seeder = w.engine(func(c *Config) { c.Complete, c.Trackers = true, nil })
+		n := &outgoing{memNetwork: &memNetwork{w: w}}
+		first := w.engine(func(c *Config) { c.Network, c.LeastViewers, c.OfferURL = n, 2, "mem:offer" })
+		end := w.follow(first)
+		time.Sleep(10 * time.Second)
+		if n.conns.Load() != 0 || n.posts.Load() != 0 {
+			t.Errorf("alone: %d connections, %d posts", n.conns.Load(), n.posts.Load())
+		}
+		second := w.engine(func(c *Config) { c.LeastViewers = 2 })
+		time.Sleep(time.Second)
+		if viewersOf(t, first) != 1 || viewersOf(t, second) != 1 {
+			t.Error("two do not meet within a second")
+		}
+		if err := <-end; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Where the web seed fails the pod's seeder is asked, however few watch.
+func TestThePodIsAskedWhereTheWebSeedFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 4*mib, piece)
+		w.seeder = w.engine(func(c *Config) { c.Complete, c.Trackers = true, nil })
+		w.webSeedDown = true
+		e := w.engine(func(c *Config) { c.LeastViewers, c.OfferURL = 2, "mem:offer" })
+		if err := w.readAll(within(t, 20*time.Second), e, 0); err != nil {
+			t.Fatal(err)
+		}
+		if s := statsOf(t, e); s.FromPod != w.torrent.Length {
+			t.Errorf("%d of %d from the pod", s.FromPod, w.torrent.Length)
+		}
+	})
+}
+
+// A connection is offered to each viewer that there is, not to more.
+func TestOffersForWhoIsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 4*mib, piece)
+		two := func(c *Config) { c.LeastViewers = 2 }
+		w.engine(two)
+		time.Sleep(time.Second)
+		n := &outgoing{memNetwork: &memNetwork{w: w}}
+		e := w.engine(func(c *Config) { two(c); c.Network = n })
+		time.Sleep(5 * time.Second)
+		if viewersOf(t, e) != 1 || n.conns.Load() != 1 {
+			t.Errorf("%d connections were made to meet %d of 1 viewer", n.conns.Load(), viewersOf(t, e))
+		}
+	})
+}
+
+// A device that gets to everything late has more in reserve, until it is well again.
+func TestALateDeviceKeepsMoreInReserve(t *testing.T) {
+	w := newWorld(t, 4*mib, piece)
+	e := New(Config{Torrent: w.torrent, Log: slog.New(slog.DiscardHandler)})
+	e.now = time.Now()
+	after := func(d time.Duration) time.Duration {
+		e.now = e.now.Add(d)
+		e.tickClock()
+		return e.reserve()
+	}
+	usual := after(0)
+	if got := after(tick); got != usual {
+		t.Errorf("in time, and %s instead of %s", got, usual)
+	}
+	if got := after(tick + 500*time.Millisecond); got < usual+500*time.Millisecond {
+		t.Errorf("late by half a second, and %s instead of %s", got, usual)
+	}
+	for range 100 {
+		after(tick)
+	}
+	if got := after(tick); got != usual {
+		t.Errorf("long in time, and %s instead of %s", got, usual)
+	}
+}
