@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 
@@ -21,9 +20,13 @@ type running struct {
 	line *line // nil where the pod is reached directly
 }
 
-// startPod starts a pod. With bytesPerSecond it is reached through a line that gives
-// each connection that much.
-func startPod(ctx context.Context, bytesPerSecond int) (_ *running, err error) {
+// startPod starts a pod. With a shape it is reached through a line that has it.
+func startPod(ctx context.Context, s shape, args ...string) (*running, error) {
+	return startPodWith(ctx, s, pods.Options{Args: args})
+}
+
+// startPodWith is startPod with options; those of addresses and limits are not taken.
+func startPodWith(ctx context.Context, s shape, o pods.Options) (_ *running, err error) {
 	dir, err := os.MkdirTemp("", "kinopod-bench-")
 	if err != nil {
 		return nil, err
@@ -39,17 +42,16 @@ func startPod(ctx context.Context, bytesPerSecond int) (_ *running, err error) {
 		return nil, err
 	}
 	_, port, _ := net.SplitHostPort(listen)
-	if bytesPerSecond > 0 {
-		if p.line, err = newLine(listen, bytesPerSecond); err != nil {
+	if s != (shape{}) {
+		if p.line, err = newLine(listen, s); err != nil {
 			return nil, err
 		}
 		_, port, _ = net.SplitHostPort(p.line.addr())
 	}
 	p.base = "http://localhost:" + port
-	p.Pod, err = pods.Start(ctx, pods.Options{
-		Dir: filepath.Join(dir, "data"), Listen: listen, Host: "localhost:" + port,
-		Args: []string{"--limits-requests-per-second", "0", "--limits-tracker-connections-per-address", "0", "--limits-tracker-messages-per-second", "0"},
-	})
+	o.Dir, o.Listen, o.Host = filepath.Join(dir, "data"), listen, "localhost:"+port
+	o.Args = append([]string{"--limits-requests-per-second", "0", "--limits-tracker-connections-per-address", "0", "--limits-tracker-messages-per-second", "0"}, o.Args...)
+	p.Pod, err = pods.Start(ctx, o)
 	return p, err
 }
 
@@ -74,11 +76,27 @@ func (p *running) stop() {
 func film(ctx context.Context, dir string, seconds int, megabits float64) (string, error) {
 	file := filepath.Join(dir, "film.mp4")
 	rate := fmt.Sprintf("%dk", int(megabits*1000))
-	c := exec.CommandContext(ctx, "ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", "nullsrc=size=480x270:rate=25,geq=random(1)*255:128:128", "-f", "lavfi", "-i", "sine=440",
+	return file, ffmpeg(ctx, "-f", "lavfi", "-i", "nullsrc=size=480x270:rate=25,geq=random(1)*255:128:128", "-f", "lavfi", "-i", "sine=440",
 		"-t", strconv.Itoa(seconds), "-c:v", "libx264", "-preset", "ultrafast", "-b:v", rate, "-minrate", rate, "-maxrate", rate, "-bufsize", rate, "-g", "50", "-pix_fmt", "yuv420p", "-c:a", "aac",
 		"-movflags", "+faststart", file)
-	if out, err := c.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("make a film with ffmpeg: %w: %s", err, out)
+}
+
+// tempFilm is a film of its own in a temporary folder, and its length in bytes; remove
+// takes both away.
+func tempFilm(ctx context.Context, seconds int, megabits float64) (file string, size int64, remove func(), err error) {
+	dir, err := os.MkdirTemp("", "kinopod-bench-")
+	if err != nil {
+		return "", 0, nil, err
 	}
-	return file, nil
+	remove = func() { _ = os.RemoveAll(dir) }
+	if file, err = film(ctx, dir, seconds, megabits); err != nil {
+		remove()
+		return "", 0, nil, err
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		remove()
+		return "", 0, nil, err
+	}
+	return file, info.Size(), remove, nil
 }

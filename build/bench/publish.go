@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,16 +30,11 @@ func publish(ctx context.Context, args []string) error {
 	defer os.RemoveAll(dir)
 	var two [2]*pods.Pod
 	for i := range two {
-		listen, err := pods.FreeAddress()
-		if err != nil {
-			return err
-		}
-		_, port, _ := net.SplitHostPort(listen)
-		o := pods.Options{Dir: filepath.Join(dir, fmt.Sprint(i)), Listen: listen, Host: "localhost:" + port, Args: []string{"--limits-requests-per-second", "0"}}
+		var args []string
 		if i == 1 {
-			o.Args = append(o.Args, "--friends", string(two[0].Host))
+			args = []string{"--friends", string(two[0].Host)}
 		}
-		if two[i], err = pods.Start(ctx, o); err != nil {
+		if two[i], err = startOne(ctx, filepath.Join(dir, fmt.Sprint(i)), args...); err != nil {
 			return err
 		}
 		defer two[i].Stop()

@@ -1,219 +1,77 @@
-// Package browser runs headless Chromium for tests and benchmarks: one process, and
-// pages that share nothing, as of different viewers.
+// Package browser runs headless browsers for tests and benchmarks, Chromium and
+// Firefox: one process, and pages that share nothing, as of different viewers.
 package browser
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"strings"
+	"reflect"
+	"slices"
 	"sync"
 	"time"
-
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/log"
-	"github.com/chromedp/cdproto/network"
-	"github.com/chromedp/cdproto/page"
-	"github.com/chromedp/cdproto/runtime"
-	"github.com/chromedp/chromedp"
 )
 
-// ErrMissing says what to install.
-var ErrMissing = errors.New("no Chromium: apt-get install chromium (make test does it)")
+// Tab is a tab of a viewer of its own, in whichever browser: no cookie, cache or
+// service worker is shared with another Tab.
+type Tab interface {
+	// Open navigates, and waits until everything of the page is loaded.
+	Open(url string) error
+	// Front brings the tab to the front: browsers defer media of a tab that was never
+	// visible.
+	Front() error
+	// Size makes the viewport this wide and high.
+	Size(width, height int64) error
+	// OnNewDocument runs a script in each document of the tab before its own scripts.
+	OnNewDocument(script string) error
+	// Told makes the viewer one who was told of other viewers at an earlier visit, and so is
+	// with them at once; more is added to what such a viewer chose (webapp/sharing), `,"alone":true`.
+	Told(more string) error
+	// Until waits until an expression, or what it promises, is true, for at most d.
+	Until(d time.Duration, expression string) error
+	// Screenshot writes a PNG of what is visible.
+	Screenshot(file string) error
+	// Console is what the page said so far, a line each: "level: text".
+	Console() []string
+	// Requests is the URL of each request of the page so far.
+	Requests() []string
 
-// Browser is one Chromium process with a profile of its own.
-type Browser struct {
-	ctx   context.Context
-	close []func()
+	// evaluate gives the JSON of what an expression is or promises, nothing for undefined.
+	evaluate(ctx context.Context, expression string) ([]byte, error)
 }
 
-// Start starts Chromium. Close ends it.
-func Start(ctx context.Context) (*Browser, error) {
-	path, err := find()
-	if err != nil {
-		return nil, err
-	}
-	profile, err := os.MkdirTemp("", "kinopod-chromium-")
-	if err != nil {
-		return nil, fmt.Errorf("make profile: %w", err)
-	}
-	b := &Browser{close: []func(){func() { _ = os.RemoveAll(profile) }}}
-	actx, stop := chromedp.NewExecAllocator(ctx,
-		chromedp.ExecPath(path), chromedp.UserDataDir(profile), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("disable-features", "Translate,OptimizationHints,MediaRouter"),
-		chromedp.Flag("disable-background-timer-throttling", true), chromedp.Flag("disable-backgrounding-occluded-windows", true),
-		chromedp.Flag("disable-renderer-backgrounding", true), chromedp.Flag("autoplay-policy", "no-user-gesture-required"), chromedp.Flag("mute-audio", true),
-		chromedp.WindowSize(1280, 800), chromedp.WSURLReadTimeout(time.Minute),
-	)
-	b.close = append(b.close, stop)
-	bctx, cancel := chromedp.NewContext(actx)
-	b.close = append(b.close, cancel)
-	if err := chromedp.Do(bctx); err != nil {
-		b.Close()
-		return nil, fmt.Errorf("start Chromium: %w", err)
-	}
-	b.ctx = bctx
-	return b, nil
-}
-
-func find() (string, error) {
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path, nil
-		}
-	}
-	return "", ErrMissing
-}
-
-// Close ends the process and removes its profile.
-func (b *Browser) Close() {
-	for i := len(b.close) - 1; i >= 0; i-- {
-		b.close[i]()
-	}
-	b.close = nil
-}
-
-// Page is a tab of a viewer of its own: no cookie, cache or service worker is shared
-// with another Page.
-type Page struct {
-	Ctx context.Context
-
-	mu       sync.Mutex
-	console  []string // guarded by mu
-	requests []string // guarded by mu
-}
-
-// Page opens a tab that is listened to: Console, Requests, Throttle and Offline work.
-// close ends it.
-func (b *Browser) Page() (p *Page, closePage func(), err error) { return b.open((*Page).begin) }
-
-// QuietPage opens a tab that nobody listens to, for measurements: the browser tells of
-// each packet that arrives, which costs more than many a page.
-func (b *Browser) QuietPage() (p *Page, closePage func(), err error) {
-	return b.open(func(p *Page) error { return chromedp.Do(p.Ctx) })
-}
-
-func (b *Browser) open(begin func(*Page) error) (p *Page, closePage func(), err error) {
-	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
-	p = &Page{Ctx: ctx}
-	if err := begin(p); err != nil {
-		cancel()
-		return nil, nil, fmt.Errorf("open a tab: %w", err)
-	}
-	return p, cancel, nil
-}
-
-// begin opens the tab and listens to it.
-func (p *Page) begin() error {
-	if err := chromedp.Listen(p.Ctx, p.event); err != nil {
-		return err
-	}
-	if _, err := chromedp.Call(p.Ctx, network.Enable, network.EnableParams{}); err != nil {
-		return err
-	}
-	if _, err := chromedp.Call(p.Ctx, log.Enable, cdp.Empty{}); err != nil {
-		return err
-	}
-	_, err := chromedp.Call(p.Ctx, runtime.Enable, cdp.Empty{})
-	return err
-}
-
-func (p *Page) event(ev any) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch ev := ev.(type) {
-	case *runtime.EventConsoleAPICalled:
-		var words []string
-		for _, a := range ev.Args {
-			words = append(words, strings.Trim(string(a.Value), `"`)+a.Description)
-		}
-		p.console = append(p.console, string(ev.Type)+": "+strings.Join(words, " "))
-	case *runtime.EventExceptionThrown:
-		text := ev.ExceptionDetails.Text
-		if e := ev.ExceptionDetails.Exception; e != nil {
-			text += " " + e.Description
-		}
-		p.console = append(p.console, "exception: "+text)
-	case *log.EventEntryAdded:
-		p.console = append(p.console, string(ev.Entry.Level)+": "+ev.Entry.Text+" "+ev.Entry.URL)
-	case *network.EventRequestWillBeSent:
-		p.requests = append(p.requests, ev.Request.URL)
-	}
-}
-
-// Console is what the page said so far, a line each: "level: text".
-func (p *Page) Console() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return append([]string(nil), p.console...)
-}
-
-// Requests is the URL of each request of the page so far.
-func (p *Page) Requests() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return append([]string(nil), p.requests...)
-}
-
-// Do runs actions of chromedp in the page, for at most d.
-func (p *Page) Do(d time.Duration, actions ...chromedp.Action[chromedp.Void]) error {
-	ctx, cancel := context.WithTimeout(p.Ctx, d)
-	defer cancel()
-	return chromedp.Do(ctx, actions...)
-}
-
-// Open navigates.
-func (p *Page) Open(url string) error { return p.Do(time.Minute, chromedp.Navigate(url)) }
-
-// Front brings the tab to the front: Chromium defers media of a tab that was never
-// visible.
-func (p *Page) Front() error {
-	_, err := chromedp.Call(p.Ctx, page.BringToFront, cdp.Empty{})
-	return err
-}
-
-// Size makes the viewport this wide and high.
-func (p *Page) Size(width, height int64) error {
-	return p.Do(10*time.Second, chromedp.EmulateViewport(width, height))
-}
-
-// OnNewDocument runs a script in each document of the tab before its own scripts.
-func (p *Page) OnNewDocument(script string) error {
-	_, err := chromedp.Call(p.Ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
-	return err
-}
-
-// Throttle makes the tab's network slow, WebRTC too.
-func (p *Page) Throttle(bytesPerSecond float64, latency time.Duration) error {
-	return p.network(&network.Conditions{Latency: float64(latency.Milliseconds()), DownloadThroughput: bytesPerSecond, UploadThroughput: bytesPerSecond})
-}
-
-// Offline takes the tab off the network, or back.
-func (p *Page) Offline(off bool) error {
-	return p.network(&network.Conditions{Offline: off, DownloadThroughput: -1, UploadThroughput: -1})
-}
-
-func (p *Page) network(c *network.Conditions) error {
-	_, err := chromedp.Call(p.Ctx, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{MatchedNetworkConditions: []*network.Conditions{c}})
-	return err
-}
+// EvalTime bounds Eval.
+const EvalTime = 2 * time.Minute
 
 // Eval evaluates an expression, waits for it where it is a promise, and gives its
-// value.
-func Eval[T any](p *Page, expression string) (T, error) {
-	ctx, cancel := context.WithTimeout(p.Ctx, time.Minute)
+// value. It is an error where there is none and a T cannot be nil.
+func Eval[T any](t Tab, expression string) (v T, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), EvalTime)
 	defer cancel()
-	return chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	raw, err := t.evaluate(ctx, expression)
+	if err != nil {
+		return v, err
+	}
+	if len(raw) == 0 || string(raw) == "null" {
+		if nilable := []reflect.Kind{reflect.Pointer, reflect.Map, reflect.Slice, reflect.Interface}; !slices.Contains(nilable, reflect.TypeFor[T]().Kind()) {
+			return v, errors.New("the value is undefined or null")
+		}
+		return v, nil
+	}
+	return v, json.Unmarshal(raw, &v)
 }
 
-// Until waits until an expression, or what it promises, is true, for at most d.
-func (p *Page) Until(d time.Duration, expression string) error {
+// told is the script of Told.
+func told(more string) string {
+	return fmt.Sprintf(`try { localStorage.getItem("kinopod-sharing") ?? localStorage.setItem("kinopod-sharing", %q); } catch {}`, `{"told":true`+more+`}`)
+}
+
+func until(t Tab, d time.Duration, expression string) error {
 	end := time.Now().Add(d)
 	for {
-		ok, err := Eval[bool](p, "(async () => Boolean(await ("+expression+")))()")
+		ok, err := Eval[bool](t, "(async () => Boolean(await ("+expression+")))()")
 		if err == nil && ok {
 			return nil
 		}
@@ -224,13 +82,42 @@ func (p *Page) Until(d time.Duration, expression string) error {
 	}
 }
 
-// Screenshot writes a PNG of what is visible.
-func (p *Page) Screenshot(file string) error {
-	ctx, cancel := context.WithTimeout(p.Ctx, 30*time.Second)
-	defer cancel()
-	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+func writeScreenshot(file string, png []byte, err error) error {
 	if err != nil {
 		return fmt.Errorf("take a screenshot: %w", err)
 	}
 	return os.WriteFile(file, png, 0o644)
+}
+
+// heard is what was noted of a tab.
+type heard struct {
+	mu       sync.Mutex
+	console  []string // guarded by mu
+	requests []string // guarded by mu
+}
+
+func (h *heard) said(line string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.console = append(h.console, line)
+}
+
+func (h *heard) asked(url string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.requests = append(h.requests, url)
+}
+
+// Console implements Tab.
+func (h *heard) Console() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.console)
+}
+
+// Requests implements Tab.
+func (h *heard) Requests() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.requests)
 }

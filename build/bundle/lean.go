@@ -79,6 +79,10 @@ func (b *builder) leanFlags(ctx context.Context, dir string) ([]string, error) {
 
 // copy copies a module from the module cache, without what is dropped and its tests.
 func (m leanModule) copy(ctx context.Context, root, to string) error {
+	// On a new machine nothing has needed the module before.
+	if _, err := goOutput(ctx, root, "mod", "download", m.path); err != nil {
+		return err
+	}
 	from, err := goOutput(ctx, root, "list", "-m", "-f", "{{.Dir}}", m.path)
 	if err != nil {
 		return err

@@ -48,6 +48,7 @@ type Options struct {
 	Listen string // 127.0.0.1:PORT
 	Host   string // localhost:PORT, where others reach it
 	Args   []string
+	Bare   bool // nobody has an account, and nothing was hashed for one
 }
 
 // Start runs a pod and makes its account where there is none.
@@ -79,6 +80,9 @@ func Start(ctx context.Context, o Options) (_ *Pod, err error) {
 	}
 	if err := p.ready(ctx, 30*time.Second); err != nil {
 		return nil, err
+	}
+	if o.Bare {
+		return p, nil
 	}
 	return p, p.account(ctx)
 }
@@ -116,6 +120,18 @@ func (p *Pod) account(ctx context.Context) error {
 		return fmt.Errorf("log in: %w", err)
 	}
 	p.API, p.token = api.NewClient(p.Base, s.Token), s.Token
+	return nil
+}
+
+// PID is the process id.
+func (p *Pod) PID() int { return p.cmd.Process.Pid }
+
+// Join has the pod ask another one, and the network that it is of, for friendship.
+func (p *Pod) Join(ctx context.Context, h network.Host) error {
+	out, err := exec.CommandContext(ctx, Binary, "friends", "join", string(h), "--data", p.Dir).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("join %s: %w: %s", h, err, out)
+	}
 	return nil
 }
 

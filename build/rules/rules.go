@@ -92,7 +92,7 @@ var mayImport = map[layer][]layer{
 }
 
 // knows are the packages of rules: no Fiber, Redis, asynq or sockets.
-var knows = []string{"config", "identity", "friends", "catalog", "search", "accounts", "federation", "container"}
+var knows = []string{"config", "identity", "friends", "catalog", "search", "accounts", "federation", "container", "viewing", "views", "feed"}
 
 func layerOf(pkg string) layer {
 	first, rest, _ := strings.Cut(pkg, "/")
@@ -135,6 +135,7 @@ var homes = map[string][]string{
 	"github.com/alecthomas/kong":           {"pod/config", "pod/cmd"},
 	"github.com/pelletier/go-toml/":        {"pod/config"},
 	"github.com/chromedp/":                 {},
+	"golang.org/x/text/":                   {"pod/search"},
 	// bencode and metainfo are shared/torrent's; the client is the seeder's.
 	"github.com/anacrolix/torrent/bencode":  {"shared/torrent", "shared/wire", "shared/announce", "pod/tracker"},
 	"github.com/anacrolix/torrent/metainfo": {"shared/torrent", "pod/seeder"},

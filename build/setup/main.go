@@ -31,13 +31,16 @@ var (
 	toRun  = []tool{{"redis-server", []string{"redis-server"}}, {"ffmpeg", []string{"ffmpeg"}}}
 	toTest = append(slices.Clone(toRun), []tool{
 		{"chromium", []string{"chromium"}},
+		{"firefox-esr", []string{"firefox-esr"}},
 		{"aria2c", []string{"aria2"}},
 		{"transmission-cli", []string{"transmission-cli"}},
 		{"caddy", []string{"caddy"}},
+		{"nginx", []string{"nginx-light"}},
 		{"curl", []string{"curl"}},
 		{"node", []string{"nodejs"}},
 		{"npm", []string{"npm"}},
-		{"gcc", []string{"gcc", "libc6-dev"}}, // go test -race
+		{"gcc", []string{"gcc", "libc6-dev"}}, // go test -race,
+		{"g++", []string{"g++"}},              // where anacrolix's uTP is C++
 	}...)
 )
 

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"kinopod/build/browser"
+)
+
+// noteStalls keeps the first frame, how long the picture stood still after it, and how
+// many bytes the page gave to others.
+const noteStalls = noteFirstFrame + `;
+(() => {
+  window.stalled = 0; window.stalls = 0; window.stalledAt = []; window.ended = false; window.gave = 0;
+  let since = 0;
+  window.stillSince = () => since && performance.now() - since; // a stall that has not ended
+  const on = (event, f) => document.addEventListener(event, f, true);
+  on("waiting", (e) => { if (window.firstFrame !== undefined && !e.target.seeking) { since ||= performance.now(); window.stalledAt.push(e.target.currentTime.toFixed(1)); } });
+  on("playing", () => { if (since) { window.stalled += performance.now() - since; window.stalls++; since = 0; } });
+  on("ended", (e) => { window.ended = true; window.played = 0; const p = e.target.played; for (let i = 0; i < p.length; i++) window.played += p.end(i) - p.start(i); });
+  const send = RTCDataChannel.prototype.send;
+  RTCDataChannel.prototype.send = function (data) { window.gave += data.byteLength ?? data.size ?? data.length; return send.call(this, data); };
+})()`
+
+// side is one way to show a film to viewers who help each other.
+type side struct {
+	url    string
+	line   *line
+	webrtc func() (int64, error) // bytes that the server gave by WebRTC
+	detail string                // an expression of the page: what it says of itself
+	stop   func()
+}
+
+var sides = []struct {
+	name  string
+	start func(ctx context.Context, film string, road shape) (*side, error)
+}{
+	{"kinopod", kinopodSide},
+	{"p2p-media-loader", mediaLoaderSide},
+	{"webtorrent", webtorrentSide},
+}
+
+// swarmBench lets viewers watch one film side by side, each some seconds after the one
+// before, with ours and with what others would take, in turns. It prints how many
+// copies the server sent, and who stalled.
+func swarmBench(ctx context.Context, args []string) error {
+	viewers, apart, seconds, megabits, link, rounds, names, profile := 8, 5*time.Second, 60, 4.0, 20.0, 1, "kinopod,p2p-media-loader", ""
+	if err := flags("swarm", args, func(f *flag.FlagSet) {
+		f.IntVar(&viewers, "viewers", viewers, "how many watch")
+		f.DurationVar(&apart, "apart", apart, "time between two of them")
+		f.IntVar(&seconds, "seconds", seconds, "length of the film")
+		f.Float64Var(&megabits, "megabits", megabits, "bit rate of the film, Mbit/s")
+		f.Float64Var(&link, "link", link, "what the server gives one HTTP connection, Mbit/s (a TCP relay)")
+		f.IntVar(&rounds, "rounds", rounds, "turns of each")
+		f.StringVar(&names, "sides", names, "of kinopod, p2p-media-loader, webtorrent")
+		f.StringVar(&profile, "profile", profile, "folder for what DevTools say of the third viewer's main thread (.cpuprofile)")
+	}); err != nil {
+		return err
+	}
+	file, size, remove, err := tempFilm(ctx, seconds, megabits)
+	if err != nil {
+		return err
+	}
+	defer remove()
+	fmt.Printf("%d viewers %s apart, %d s of %.1f Mbit/s, HTTP %.0f Mbit/s a connection (TCP relay), WebRTC on loopback\n",
+		viewers, apart, seconds, float64(size)*8/1e6/float64(seconds), link)
+	all := map[string][]swarmResult{}
+	for range rounds {
+		for _, s := range sides {
+			if !slices.Contains(strings.Split(names, ","), s.name) {
+				continue
+			}
+			to := ""
+			if profile != "" {
+				to = filepath.Join(profile, s.name+".cpuprofile")
+			}
+			r, err := swarmTurn(ctx, func() (*side, error) { return s.start(ctx, file, shape{each: int(link * 1e6 / 8)}) }, float64(size), viewers, apart, time.Duration(seconds)*time.Second, to)
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+			r.print(s.name)
+			all[s.name] = append(all[s.name], r)
+		}
+	}
+	for name, results := range all {
+		of := func(pick func(swarmResult) float64) float64 {
+			var x []float64
+			for _, r := range results {
+				x = append(x, pick(r))
+			}
+			return median(x)
+		}
+		fmt.Printf("%-18s median of %d: %.2f copies, %.0f stalled for %.1f s, first frame %.0f ms, %.0f CPU s\n", name, len(results),
+			of(swarmResult.copies), of(func(r swarmResult) float64 { return float64(r.stalls) }), of(func(r swarmResult) float64 { return r.stalled }),
+			of(func(r swarmResult) float64 { return median(r.firsts) }), of(func(r swarmResult) float64 { return r.cpu.Seconds() }))
+	}
+	return nil
+}
+
+// swarmResult is what one turn of one side came to.
+type swarmResult struct {
+	http, webrtc  float64 // copies that the server sent
+	viewers, lost float64 // copies that viewers gave, and what nobody needed of all
+	app           float64 // MB that were not the film
+	stalls        int     // viewers
+	stalled       float64 // seconds of all
+	firsts        []float64
+	cpu           time.Duration
+	memory        int // KiB, of all processes at most
+}
+
+func (r swarmResult) copies() float64 { return r.http + r.webrtc }
+
+func (r swarmResult) print(name string) {
+	fmt.Printf("%-18s %.2f copies (HTTP %.2f, WebRTC %.2f) and %.1f MB of app; viewers gave %.2f; for nothing %.1f %%; %d stalled for %.1f s; first frames %.0f..%.0f ms, median %.0f; %.0f CPU s, %d MiB\n",
+		name, r.copies(), r.http, r.webrtc, r.app, r.viewers, 100*r.lost, r.stalls, r.stalled, slices.Min(r.firsts), slices.Max(r.firsts), median(r.firsts), r.cpu.Seconds(), r.memory>>10)
+}
+
+func swarmTurn(ctx context.Context, start func() (*side, error), size float64, viewers int, apart, length time.Duration, profile string) (r swarmResult, err error) {
+	s, err := start()
+	if err != nil {
+		return r, err
+	}
+	defer s.stop()
+	b, err := browser.Start(ctx)
+	if err != nil {
+		return r, err
+	}
+	defer b.Close()
+	family := watchFamily()
+	media := s.line.media.Load()
+	sent := s.line.sent.Load()
+	results := make([]watched, viewers)
+	var all sync.WaitGroup
+	for i := range viewers {
+		to := ""
+		if i == 2 {
+			to = profile
+		}
+		all.Go(func() { results[i] = watchWhole(b, s, length, to) })
+		time.Sleep(apart)
+	}
+	all.Wait()
+	r.cpu, r.memory = family.end()
+	media = s.line.media.Load() - media
+	given, err := s.webrtc()
+	if err != nil {
+		return r, err
+	}
+	r.http, r.webrtc = float64(media)/size, float64(given)/size
+	r.app = float64(s.line.sent.Load()-sent-media) / 1e6
+	for i, w := range results {
+		if w.err != nil || w.Played < length.Seconds()-1 {
+			fmt.Printf("  viewer %d saw %.1f s of the film: %v; the app: %s\n", i+1, w.Played, w.err, w.App)
+		}
+		fmt.Printf("  viewer %d: first frame %.0f ms, %d stalls of %.1f s (at %s); %s\n", i+1, w.First, w.Stalls, w.Stalled/1000, w.At, w.Detail)
+		if w.Stalls > 0 {
+			r.stalls++
+		}
+		r.stalled += w.Stalled / 1000
+		r.viewers += w.Gave / size
+		r.firsts = append(r.firsts, w.First)
+	}
+	r.lost = (r.http+r.webrtc+r.viewers)/float64(viewers) - 1
+	return r, nil
+}
+
+// watched is what one viewer saw.
+type watched struct {
+	First   float64 `json:"first"`   // ms
+	Stalled float64 `json:"stalled"` // ms
+	Stalls  int     `json:"stalls"`
+	At      string  `json:"at"` // seconds of the film where it stalled
+	Ended   bool    `json:"ended"`
+	Played  float64 `json:"played"` // s of the film
+	Gave    float64 `json:"gave"`   // bytes
+	App     string  `json:"app"`    // of ours: "ready" unless it stopped
+	Detail  string  `json:"detail"` // what the page says
+	err     error
+}
+
+func watchWhole(b *browser.Browser, s *side, length time.Duration, profile string) (w watched) {
+	p, done, err := b.QuietPage()
+	if err != nil {
+		return watched{err: err}
+	}
+	defer done()
+	for _, step := range []func() error{
+		func() error { return p.OnNewDocument(noteStalls) }, func() error { return p.Size(480, 800) }, p.Front, func() error { return p.Open(s.url) },
+	} {
+		if err := step(); err != nil {
+			return watched{err: err}
+		}
+	}
+	if profile != "" {
+		time.Sleep(15 * time.Second) // it has begun, and takes from others
+		if err := p.Profile(20*time.Second, profile); err != nil {
+			return watched{err: err}
+		}
+	}
+	ended := untilEnded(p, length+60*time.Second)
+	_, _ = browser.Eval[bool](p, `document.getElementById("swarm-panel")?.scrollIntoView(), new Promise(r => setTimeout(r, 1000, true))`)
+	w, err = browser.Eval[watched](p, `({first: window.firstFrame ?? -1, stalled: window.stalled + window.stillSince(), stalls: window.stalls + (window.stillSince() ? 1 : 0), ended: window.ended, at: window.stalledAt.join(" "), played: window.played ?? 0, gave: window.gave,
+		app: document.documentElement.dataset.app ?? "", detail: `+s.detail+`})`)
+	if w.err = ended; w.err == nil {
+		w.err = err
+	}
+	return w
+}
+
+// untilEnded waits for the end of the film, and asks seldom: asking takes time from the
+// viewers.
+func untilEnded(p *browser.Page, most time.Duration) error {
+	for end := time.Now().Add(most); ; time.Sleep(2 * time.Second) {
+		if ended, err := browser.Eval[bool](p, "window.ended"); err != nil || ended {
+			return err
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("the film did not end within %s", most)
+		}
+	}
+}

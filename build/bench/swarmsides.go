@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha1"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"kinopod/build/pods"
+	"kinopod/shared/api"
+	"kinopod/shared/torrent"
+)
+
+// nodeModules are other people's clients and servers.
+const nodeModules = "build/node/node_modules"
+
+// kinopodSide is a pod with the film.
+func kinopodSide(ctx context.Context, film string, road shape) (*side, error) {
+	admin, err := pods.FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	p, err := startPod(ctx, road, "--admin-listen", admin)
+	if err != nil {
+		return nil, err
+	}
+	v, err := p.upload(ctx, film)
+	if err != nil {
+		p.stop()
+		return nil, err
+	}
+	return &side{
+		url: p.base + api.WatchPath(v.ID), line: p.line, stop: p.stop,
+		webrtc: func() (int64, error) { return metric(ctx, admin, `kinopod_sent_bytes_total{source="webrtc"}`) },
+		detail: `[...document.querySelectorAll(".legend-row")].map(r => r.textContent).join(", ")`,
+	}, nil
+}
+
+// metric reads one number of a pod.
+func metric(ctx context.Context, admin, name string) (int64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+		if rest, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+			n, err := strconv.ParseFloat(rest, 64)
+			return int64(n), err
+		}
+	}
+	return 0, fmt.Errorf("the pod has no metric %s", name)
+}
+
+// site is a web site of files and folders with a tracker of its own; the film is under
+// /film.
+func site(ctx context.Context, road shape, files map[string]string, page func(tracker string) string) (_ *side, err error) {
+	for _, file := range files {
+		if _, err := os.Stat(file); err != nil {
+			return nil, fmt.Errorf("%w (make test-tools installs other people's clients)", err)
+		}
+	}
+	address, err := pods.FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	port := address[strings.LastIndexByte(address, ':')+1:]
+	tracker := exec.CommandContext(ctx, "node", filepath.Join(nodeModules, "bittorrent-tracker/bin/cmd.js"), "--ws", "--port", port, "--interval", "30000")
+	if err := tracker.Start(); err != nil {
+		return nil, fmt.Errorf("start bittorrent-tracker: %w", err)
+	}
+	mux := http.NewServeMux()
+	for path, file := range files {
+		if strings.HasSuffix(path, "/") {
+			mux.Handle("GET "+path, http.StripPrefix(path, http.FileServer(http.Dir(file))))
+			continue
+		}
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, file) })
+	}
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = w.Write([]byte(page("ws://localhost:" + port)))
+	})
+	server := httptest.NewServer(mux)
+	stop := func() {
+		server.Close()
+		_ = tracker.Process.Kill()
+		_ = tracker.Wait()
+	}
+	l, err := newLine(server.Listener.Addr().String(), road)
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	return &side{
+		url: "http://localhost" + l.addr()[strings.LastIndexByte(l.addr(), ':'):] + "/", line: l, webrtc: func() (int64, error) { return 0, nil }, detail: `""`,
+		stop: func() { l.close(); stop() },
+	}, nil
+}
+
+// mediaLoaderSide is hls.js with p2p-media-loader as it comes, over fMP4 HLS in
+// segments of 4 s.
+func mediaLoaderSide(ctx context.Context, film string, road shape) (*side, error) {
+	dir := filepath.Join(filepath.Dir(film), "hls")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := ffmpeg(ctx, "-i", film, "-c", "copy", "-f", "hls", "-hls_segment_type", "fmp4", "-hls_time", "4", "-hls_playlist_type", "vod",
+		"-hls_segment_filename", filepath.Join(dir, "film-%03d.m4s"), filepath.Join(dir, "film.m3u8")); err != nil {
+		return nil, err
+	}
+	s, err := site(ctx, road, map[string]string{
+		"/film/": dir, "/hls.js": nodeModules + "/hls.js/dist/hls.min.js",
+		"/core.js": nodeModules + "/p2p-media-loader-core/dist/p2p-media-loader-core.es.min.js", "/loader.js": nodeModules + "/p2p-media-loader-hlsjs/dist/p2p-media-loader-hlsjs.es.min.js",
+	}, func(tracker string) string {
+		return fmt.Sprintf(`<!doctype html><title>p2p-media-loader</title>
+<script type="importmap">{"imports": {"p2p-media-loader-core": "/core.js", "p2p-media-loader-hlsjs": "/loader.js"}}</script>
+<link rel="modulepreload" href="/core.js"><link rel="modulepreload" href="/loader.js">
+<video id="v" controls autoplay muted playsinline></video>
+<script src="/hls.js"></script>
+<script type="module">
+import { HlsJsP2PEngine } from "p2p-media-loader-hlsjs";
+const got = (window.got = { http: 0, p2p: 0 });
+const hls = new (HlsJsP2PEngine.injectMixin(window.Hls))({ enableWorker: false, p2p: {
+  core: { announceTrackers: [%q], rtcConfig: { iceServers: [] } },
+  onHlsJsCreated(hls) { hls.p2pEngine.addEventListener("onChunkDownloaded", (n, source) => (got[source] += n)); },
+} });
+hls.attachMedia(document.getElementById("v"));
+hls.loadSource("/film/film.m3u8");
+</script>`, tracker)
+	})
+	if err == nil {
+		s.detail = "`HTTP ${Math.round(window.got.http / 1024)} KiB, viewers ${Math.round(window.got.p2p / 1024)} KiB`"
+	}
+	return s, err
+}
+
+// webtorrentSide is webtorrent.js with a web seed, and its own way to a <video>: a service
+// worker. Beside it, at /plain, is a page that is nothing but a <video>.
+func webtorrentSide(ctx context.Context, film string, road shape) (*side, error) {
+	meta, err := torrentOf(film)
+	if err != nil {
+		return nil, err
+	}
+	plain := filepath.Join(filepath.Dir(film), "plain.html")
+	if err := os.WriteFile(plain, []byte(`<!doctype html><title>plain</title><video src="/film/film.mp4" controls autoplay muted playsinline></video>`), 0o600); err != nil {
+		return nil, err
+	}
+	dist := nodeModules + "/webtorrent/dist/"
+	s, err := site(ctx, road, map[string]string{
+		"/film.torrent": meta, "/film/film.mp4": film, "/plain": plain, "/webtorrent.js": dist + "webtorrent.min.js", "/sw.min.js": dist + "sw.min.js",
+	}, func(tracker string) string {
+		return fmt.Sprintf(`<!doctype html><title>webtorrent.js</title>
+<video id="v" controls autoplay muted playsinline></video>
+<script type="module">
+import WebTorrent from "/webtorrent.js";
+const client = (window.client = new WebTorrent({ tracker: { rtcConfig: { iceServers: [] } } }));
+const registration = await navigator.serviceWorker.register("/sw.min.js", { scope: "/" });
+const worker = registration.active ?? registration.waiting ?? registration.installing;
+if (worker.state !== "activated")
+  await new Promise((done) => worker.addEventListener("statechange", () => worker.state === "activated" && done()));
+client.createServer({ controller: registration });
+const meta = new Uint8Array(await (await fetch("/film.torrent")).arrayBuffer());
+client.add(meta, { announce: [%q], urlList: [location.origin + "/film/film.mp4"] }, (t) => t.files[0].streamTo(document.getElementById("v")));
+</script>`, tracker)
+	})
+	if err == nil {
+		s.detail = "`${window.client.torrents[0]?.numPeers} peers, ${Math.round((window.client.torrents[0]?.received ?? 0) / 1024)} KiB taken`"
+	}
+	return s, err
+}
+
+// torrentOf writes the .torrent of a file beside it.
+func torrentOf(film string) (path string, err error) {
+	f, err := os.Open(film)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	var hashes []byte
+	pieceLength := torrent.PieceLengthFor(info.Size())
+	h := torrent.NewHasher(pieceLength, func(sum [sha1.Size]byte) { hashes = append(hashes, sum[:]...) })
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	h.Close()
+	t, err := torrent.Build(filepath.Base(film), info.Size(), pieceLength, hashes, "")
+	if err != nil {
+		return "", err
+	}
+	b, err := t.Metainfo(nil, nil)
+	if err != nil {
+		return "", err
+	}
+	path = strings.TrimSuffix(film, filepath.Ext(film)) + ".torrent"
+	return path, os.WriteFile(path, b, 0o600)
+}
+
+func ffmpeg(ctx context.Context, args ...string) error {
+	if out, err := exec.CommandContext(ctx, "ffmpeg", append([]string{"-v", "error", "-y"}, args...)...).CombinedOutput(); err != nil {
+		return fmt.Errorf("ffmpeg: %w: %s", err, out)
+	}
+	return nil
+}
