@@ -236,7 +236,7 @@ func (p *Pod) join(ctx context.Context, db *redisstore.DB, where string, o Optio
 	}
 	known := newSwarms(files, videos, policy.closed)
 	track := tracker.New(tracker.Config{
-		Open: cfg.TrackerOpen, Serves: known.serves,
+		Open: cfg.TrackerOpen, Serves: known.serves, Has: files.Has,
 		Admits:          func(h magnet.InfoHash, query string) bool { return gate.Admits(h, query) || !files.Has(h) },
 		PublicAddresses: cfg.PublicAddresses, TrustedProxies: cfg.TrustedProxies,
 		ConnectionsPerAddress: limits.TrackerConnectionsPerAddress, MessagesPerSecond: limits.TrackerMessagesPerSecond, Log: p.log,

@@ -42,7 +42,7 @@ func TestWatchingAsAMember(t *testing.T) {
 			logIn(t, page, c)
 			must(t, page.Open(c.URL+api.WatchPath(v.ID)))
 			must(t, page.Until(patience, `document.querySelector("video")?.currentTime > 0.5`))
-			must(t, page.Until(patience, `navigator.serviceWorker.controller && /Web seed\s+[1-9]/.test(document.body.innerText)`)) // the engine answers
+			must(t, page.Until(patience, engineAnswers))
 			must(t, page.Until(patience, skipTo(30)))
 			must(t, page.Until(patience, `(() => { const v = document.querySelector("video"); return v.currentTime > 30.3 && !v.seeking && v.readyState >= 3 })()`))
 			whole(t, page)

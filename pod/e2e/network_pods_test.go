@@ -53,12 +53,16 @@ func TestWatchingAcrossPods(t *testing.T) {
 	first := viewer(t)
 	must(t, first.Open(b.URL+api.WatchPath(v.ID)))
 	must(t, first.Until(patience, `document.querySelector("video")?.currentTime > 0.5`))
-	must(t, first.Until(patience, `navigator.serviceWorker.controller && /Web seed\s+[1-9]/.test(document.body.innerText)`)) // the engine answers
+	must(t, first.Until(patience, engineAnswers))
 	must(t, first.Until(patience, skipTo(30)))
 	must(t, first.Until(patience, `(() => { const v = document.querySelector("video"); return v.currentTime > 30.3 && !v.seeking && v.readyState >= 3 })()`))
 	whole(t, first)
 	if n := value[int](t, first, `window.seen.errors`); n != 0 {
 		t.Errorf("%d errors of the player", n)
+	}
+
+	if n := value[int](t, first, `document.querySelectorAll("#swarm-panel .peer").length`); n != 0 {
+		t.Errorf("who is alone is connected to %d", n)
 	}
 
 	give(a, false)

@@ -154,7 +154,7 @@ func TestTwoTabsHaveOneEngine(t *testing.T) {
 	v, _ := p.User(t, "anna", api.RoleUser).Film(t, long)
 	first := viewer(t)
 	must(t, first.Open(p.URL+api.WatchPath(v.ID)))
-	must(t, first.Until(patience, `navigator.serviceWorker.controller && /Web seed\s+[1-9]/.test(document.body.innerText)`)) // the engine answers
+	must(t, first.Until(patience, engineAnswers))
 	defer func() {
 		if t.Failed() {
 			t.Log(value[string](t, first, `document.querySelector(".watch-side").innerText`))

@@ -127,8 +127,13 @@ const videoState = `(() => {
   if (!v) return "none";
   const ranges = (r) => Array.from({length: r.length}, (_, i) => r.start(i).toFixed(1) + "-" + r.end(i).toFixed(1)).join(" ");
   return JSON.stringify({at: v.currentTime, of: v.duration, ready: v.readyState, network: v.networkState, seeking: v.seeking, paused: v.paused,
-    buffered: ranges(v.buffered), error: v.error?.message, worker: !!navigator.serviceWorker.controller, seen: window.seen});
+    buffered: ranges(v.buffered), error: v.error?.message, worker: !!navigator.serviceWorker.controller, seen: window.seen,
+    panel: document.querySelector("#swarm-panel")?.innerText});
 })()`
+
+// engineAnswers holds when the player has its film from the engine, and the web seed
+// brings some of it.
+const engineAnswers = `navigator.serviceWorker.controller && /Web seed\s+[1-9]/.test(document.body.innerText)`
 
 func must(t testing.TB, err error) {
 	t.Helper()
@@ -178,7 +183,7 @@ func playsWithoutAVisibleSwitch(t *testing.T, page browser.Tab, sample podtest.S
 	v, _ := p.User(t, "anna", api.RoleUser).Film(t, sample)
 	must(t, page.Open(p.URL+api.WatchPath(v.ID)))
 	must(t, page.Until(patience, `document.querySelector("video")?.currentTime > 0.5`))
-	must(t, page.Until(patience, `navigator.serviceWorker.controller && /Web seed\s+[1-9]/.test(document.body.innerText)`)) // the engine answers
+	must(t, page.Until(patience, engineAnswers))
 	// Seek to a place that nobody has yet, and back.
 	must(t, page.Until(patience, skipTo(30)))
 	must(t, page.Until(patience, `(() => { const v = document.querySelector("video"); return v.currentTime > 30.3 && !v.seeking && v.readyState >= 3 })()`))

@@ -18,6 +18,7 @@ type loop struct {
 	limits   Limits
 	interval time.Duration
 	serves   func(magnet.InfoHash) bool
+	has      func(magnet.InfoHash) bool
 	admits   func(h magnet.InfoHash, query string) bool
 	open     bool
 	seeder   Seeder

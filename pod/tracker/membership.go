@@ -15,14 +15,14 @@ func (l *loop) served(h magnet.InfoHash) *swarm {
 	if s != nil && (s.own || l.now-s.looked < lookAgain) {
 		return s // until Drop
 	}
-	own := l.serves(h)
-	if l.buried(h, own) || !own && !l.open {
+	serves := l.serves(h)
+	if l.buried(h, serves) || !serves && !l.open {
 		return nil
 	}
 	if s == nil {
 		s = &swarm{hash: h}
 	}
-	s.own, s.looked = own && l.seeder != nil, l.now
+	s.own, s.looked = serves && l.seeder != nil && l.has(h), l.now
 	return s
 }
 

@@ -51,7 +51,7 @@ func TestSeederAnswersInAnEmptySwarm(t *testing.T) {
 
 func TestViewersComeBeforeTheSeeder(t *testing.T) {
 	h := hash("film")
-	foreign := hash("foreign film")
+	foreign, friends := hash("foreign film"), hash("a friend's film")
 	for _, c := range []struct {
 		name    string
 		viewers int
@@ -70,6 +70,7 @@ func TestViewersComeBeforeTheSeeder(t *testing.T) {
 		{"a seeder", 0, h, func(a *announce.Announce) { offers(5)(a); seeding(a) }, 0, 0},
 		{"leaving", 0, h, func(a *announce.Announce) { offers(5)(a); a.Event = announce.Stopped }, 0, 0},
 		{"a torrent of others", 0, foreign, offers(5), 0, 0},
+		{"a torrent of a friend", 1, friends, offers(5), 0, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var asked atomic.Int64
@@ -77,7 +78,7 @@ func TestViewersComeBeforeTheSeeder(t *testing.T) {
 				asked.Add(1)
 				return "v=0", nil
 			}}
-			w := start(t, plain, Config{Open: true, Serves: serving(h)}, seeder)
+			w := start(t, plain, Config{Open: c.h == foreign, Serves: serving(h, friends), Has: serving(h)}, seeder)
 			viewers := make([]*client, c.viewers)
 			for i := range viewers {
 				viewers[i] = w.dial()

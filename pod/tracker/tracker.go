@@ -36,8 +36,12 @@ const DefaultInterval = 2 * time.Minute
 
 // Config is what a tracker is made of.
 type Config struct {
-	Open   bool                       // a public tracker: any info hash, not just those of Serves
-	Serves func(magnet.InfoHash) bool // the pod has the file; asked often, by the loop: it must not wait for others
+	Open bool // a public tracker: any info hash, not just those of Serves
+
+	// Serves says whether a torrent has a swarm here, and Has whether the pod has its file,
+	// so that its seeder is one of the swarm; nil: as Serves. Both are asked often, by the
+	// loop: they must not wait for others.
+	Serves, Has func(magnet.InfoHash) bool
 
 	// Admits says whether who came with this query (of the tracker's address) may take part
 	// in a swarm that is served; nil: everybody may. It must not wait for others.
@@ -129,11 +133,14 @@ func newTracker(cfg Config, seeder Seeder, p poller) *Tracker {
 	if cfg.Serves == nil {
 		cfg.Serves = func(magnet.InfoHash) bool { return false }
 	}
+	if cfg.Has == nil {
+		cfg.Has = cfg.Serves
+	}
 	if cfg.Admits == nil {
 		cfg.Admits = func(magnet.InfoHash, string) bool { return true }
 	}
 	return &Tracker{cfg: cfg, loop: &loop{
-		log: cfg.Log, limits: cfg.Limits, interval: cfg.Interval, serves: cfg.Serves, admits: cfg.Admits, open: cfg.Open,
+		log: cfg.Log, limits: cfg.Limits, interval: cfg.Interval, serves: cfg.Serves, has: cfg.Has, admits: cfg.Admits, open: cfg.Open,
 		seeder: seeder, poller: p, start: time.Now(),
 		visitors: newVisitors(cfg.ConnectionsPerAddress, cfg.Limits.Connections, cfg.MessagesPerSecond),
 		seeding:  make(chan struct{}, cfg.Limits.SeederOffers),
