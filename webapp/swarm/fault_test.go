@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -120,6 +121,47 @@ func TestSourcesThatDieAreNotSeen(t *testing.T) {
 		}()
 		if stalled, err := w.play(context.Background(), e, 10*time.Second, 500<<10); err != nil || stalled > 0 {
 			t.Errorf("stalled %s, %v", stalled, err)
+		}
+	})
+}
+
+// Viewers that lie in the first half of each piece, and do not send the other: what they
+// begin and the web seed ends is wrong, and nobody can tell whose fault it is. The web seed
+// brings such a piece whole, and is trusted as before.
+func TestPiecesThatLiarsBegan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := film(t, 150)
+		for range 16 {
+			w.engine(func(c *Config) {
+				c.Complete, c.Network = true, &memNetwork{w: w, tamper: func(b []byte) []byte {
+					switch {
+					case !isBlock(b):
+					case binary.BigEndian.Uint32(b[9:]) >= 128<<10:
+						return nil
+					default:
+						b[len(b)-1] ^= 1
+					}
+					return b
+				}}
+			})
+		}
+		e := w.engine(nil)
+		w.until("the liars are met", 10*time.Second, func() bool { return len(statsOf(t, e).Peers) >= 5 })
+		if stalled, err := w.play(within(t, 10*time.Minute), e, 10*time.Second, 500<<10); err != nil || stalled > 0 {
+			t.Errorf("stalled %s, %v", stalled, err)
+		}
+		if err := e.ask(t.Context(), func() {
+			if len(e.mixed) == 0 {
+				t.Error("no piece came of both")
+			}
+			if e.web.lied || e.web.strikes > 0 {
+				t.Errorf("the web seed was blamed: %+v", e.web)
+			}
+			if e.from[Viewer] != 0 {
+				t.Errorf("%d bytes of the liars were kept", e.from[Viewer])
+			}
+		}); err != nil {
+			t.Error(err)
 		}
 	})
 }
