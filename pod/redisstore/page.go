@@ -19,35 +19,44 @@ import (
 // (ARGV[1] ms, ARGV[2] local id), from the top where they are empty. It looks at
 // ARGV[4] members at most and takes those in the set KEYS[2], if given, up to
 // ARGV[3]. It answers the place of the last it looked at, whether more follow, and
-// what it took with the records of that. A place whose video is gone is found by halving: Redis orders by
-// score and then by member, as the pairs compared here.
+// what it took with the records of that. Redis orders by score and then by member, as the
+// pairs compared here; where too many are of the very time of the place, the next is found
+// by halving.
 var pageScript = recordsLua + `
 local key, filter = KEYS[1], KEYS[2]
 local limit, most = tonumber(ARGV[3]), tonumber(ARGV[4])
-local size = redis.call('ZCARD', key)
-local at = 0
-if ARGV[1] ~= '' then
+local seen, passed = nil, 0
+if ARGV[1] == '' then
+  seen = redis.call('ZREVRANGE', key, 0, most, 'WITHSCORES')
+else
+  local sameTime = 8
   local score, number = tonumber(ARGV[1]), tonumber(ARGV[2])
-  local low, high = 0, size
-  while low < high do
-    local middle = math.floor((low + high) / 2)
-    local e = redis.call('ZREVRANGE', key, middle, middle, 'WITHSCORES')
-    local s, n = tonumber(e[2]), struct.unpack('>I4', e[1])
-    if s > score or (s == score and n >= number) then low = middle + 1 else high = middle end
+  local function before(member, s)
+    s = tonumber(s)
+    return s > score or (s == score and struct.unpack('>I4', member) >= number)
   end
-  at = low
+  seen = redis.call('ZREVRANGEBYSCORE', key, ARGV[1], '-inf', 'WITHSCORES', 'LIMIT', 0, most + sameTime + 1)
+  while passed < sameTime and seen[2 * passed + 1] and before(seen[2 * passed + 1], seen[2 * passed + 2]) do passed = passed + 1 end
+  if passed == sameTime then
+    local low, high = 0, redis.call('ZCARD', key)
+    while low < high do
+      local middle = math.floor((low + high) / 2)
+      local e = redis.call('ZREVRANGE', key, middle, middle, 'WITHSCORES')
+      if before(e[1], e[2]) then low = middle + 1 else high = middle end
+    end
+    seen, passed = redis.call('ZREVRANGE', key, low, low + most, 'WITHSCORES'), 0
+  end
 end
-local seen = redis.call('ZREVRANGE', key, at, at + most - 1, 'WITHSCORES')
-if #seen == 0 or (filter and redis.call('EXISTS', filter) == 0) then return {'', 0, 0, {}, {}} end
 local numbers = {}
-for i = 1, #seen, 2 do numbers[#numbers + 1] = struct.unpack('>I4', seen[i]) end
+for i = 2 * passed + 1, math.min(#seen, 2 * (passed + most)), 2 do numbers[#numbers + 1] = struct.unpack('>I4', seen[i]) end
+if #numbers == 0 or (filter and redis.call('EXISTS', filter) == 0) then return {'', 0, 0, {}, {}} end
 local fits = filter and redis.call('SMISMEMBER', filter, unpack(numbers))
 local taken, last = {}, 0
 repeat
   last = last + 1
   if not fits or fits[last] == 1 then taken[#taken + 1] = numbers[last] end
 until last == #numbers or #taken == limit
-return {seen[2 * last], numbers[last], at + last < size and 1 or 0, taken, records(taken)}`
+return {seen[2 * (passed + last)], numbers[last], seen[2 * (passed + last) + 1] and 1 or 0, taken, records(taken)}`
 
 const (
 	// scanMost is how many members one call of the script looks at where it filters:
