@@ -1,6 +1,7 @@
 package piecestore
 
 import (
+	"crypto/sha1"
 	"errors"
 	"syscall/js"
 )
@@ -95,8 +96,14 @@ func (c Chunk) Bytes() []byte {
 }
 
 // Sum computes the SHA-1 and gives it to done: at once natively, later in a
-// browser, which does it beside the page.
+// browser, which does it beside the page, but not for one that came by plain HTTP from
+// another machine.
 func (c Chunk) Sum(done func(sum [20]byte, err error)) {
+	subtle := js.Global().Get("crypto").Get("subtle")
+	if subtle.IsUndefined() {
+		done(sha1.Sum(c.Bytes()), nil)
+		return
+	}
 	var then, failed js.Func
 	release := func() { then.Release(); failed.Release() }
 	then = js.FuncOf(func(_ js.Value, args []js.Value) any {
@@ -111,5 +118,5 @@ func (c Chunk) Sum(done func(sum [20]byte, err error)) {
 		done([20]byte{}, errors.New("crypto.subtle: "+args[0].Call("toString").String()))
 		return nil
 	})
-	js.Global().Get("crypto").Get("subtle").Call("digest", "SHA-1", c.JS()).Call("then", then, failed)
+	subtle.Call("digest", "SHA-1", c.JS()).Call("then", then, failed)
 }
