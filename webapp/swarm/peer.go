@@ -15,6 +15,7 @@ import (
 const (
 	maxPeers         = 24
 	connectTime      = 20 * time.Second        // from offer to handshake
+	doubtTime        = 5 * time.Second         // from answer to handshake, until we try it once more
 	silence          = 1500 * time.Millisecond // without a block that was asked for, a piece is late
 	keepAlive        = 60 * time.Second
 	idleTime         = 3 * time.Minute // without a message, a peer is gone
@@ -29,13 +30,14 @@ const (
 
 // peer is one connection. Everything of it is owned by Engine.Run.
 type peer struct {
-	e       *Engine
-	conn    Conn
-	offered bool // the connection began with our offer
-	since   time.Time
-	in      stream
-	closed  bool
-	open    bool
+	e                 *Engine
+	conn              Conn
+	offered           bool // the connection began with our offer
+	since             time.Time
+	answered, doubted bool // the offer was; and that it comes to a connection
+	in                stream
+	closed            bool
+	open              bool
 
 	id         wire.PeerID
 	known      bool // the handshake came
@@ -399,6 +401,9 @@ func (p *peer) tick() {
 	case !p.known && e.now.Sub(p.since) > connectTime:
 		p.close(errors.New("no connection in time"))
 		return
+	case !p.known && p.answered && !p.doubted && e.now.Sub(p.since) > e.patience(doubtTime):
+		p.doubted = true
+		e.tryAgain()
 	case p.known && e.now.Sub(p.lastIn) > idleTime:
 		p.close(errors.New("silent"))
 		return

@@ -320,6 +320,25 @@ func TestOffersForWhoIsThere(t *testing.T) {
 	})
 }
 
+// Two whose first connection does not open meet all the same, also where a third viewer
+// came meanwhile.
+func TestAConnectionThatDoesNotOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 4*mib, piece)
+		w.unopened = 1
+		two := func(c *Config) { c.LeastViewers = 2 }
+		first := w.engine(two)
+		time.Sleep(time.Second)
+		second := w.engine(two)
+		time.Sleep(2 * time.Second)
+		w.engine(two)
+		time.Sleep(10 * time.Second)
+		if viewersOf(t, first) != 2 || viewersOf(t, second) != 2 {
+			t.Errorf("the first met %d of 2 viewers, the second %d", viewersOf(t, first), viewersOf(t, second))
+		}
+	})
+}
+
 // A device that gets to everything late has more in reserve, until it is well again.
 func TestALateDeviceKeepsMoreInReserve(t *testing.T) {
 	w := newWorld(t, 4*mib, piece)

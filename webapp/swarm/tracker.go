@@ -19,7 +19,8 @@ const (
 	recount         = 3 * time.Second // until we ask again how many there are, where an offer says that there are more
 	defaultInterval = 2 * time.Minute
 	lonelyInterval  = 20 * time.Second // between announces while we have too few peers
-	alone           = 6 * time.Second  // and while we have none
+	alone           = 6 * time.Second  // and while we have none, or one of several
+	fewPeers        = 2                // below it each viewer that the tracker counts gets an offer: one we have may get it
 	firstRetry      = time.Second
 	lastRetry       = time.Minute
 	lastRedial      = 18 * time.Second // a tracker that is back sees us within 30 s
@@ -142,7 +143,11 @@ func (tr *tracker) beginRound() {
 		n = 0 // the tracker tells how many there are
 	} else if e.counted {
 		// Each offer costs a connection, also where nobody is there to take it.
-		n = min(n, max(1, e.others-e.viewers()))
+		have := e.viewers()
+		if have < fewPeers {
+			have = 0
+		}
+		n = min(n, max(1, e.others-have))
 	}
 	r := &round{want: n, due: e.now.Add(offersReady)}
 	tr.gathering = r
@@ -187,7 +192,7 @@ func (tr *tracker) announce() {
 
 func (tr *tracker) wait() time.Duration {
 	switch n := tr.e.viewers(); {
-	case n == 0 && tr.e.others > 0 && tr.e.enough():
+	case n < min(fewPeers, tr.e.others) && tr.e.enough():
 		return min(tr.interval, alone)
 	case n < tr.e.others && n < wantPeers/2:
 		return min(tr.interval, lonelyInterval)
@@ -244,7 +249,7 @@ func (tr *tracker) message(b []byte) {
 	case r.Answer != nil:
 		if p := tr.pending[*r.OfferID]; p != nil {
 			delete(tr.pending, *r.OfferID)
-			p.since = e.now
+			p.since, p.answered = e.now, true
 			p.conn.Accept(r.Answer.SDP)
 		}
 	default:
@@ -288,7 +293,7 @@ func (tr *tracker) offered(r announce.Received) {
 		}
 	}
 	offerID, serial := *r.OfferID, tr.serial
-	e.newPeer(false, func(p *peer, sdp string) {
+	p := e.newPeer(false, func(p *peer, sdp string) {
 		if tr.serial != serial || !tr.open {
 			p.close(errSelf)
 			return
@@ -298,4 +303,14 @@ func (tr *tracker) offered(r announce.Received) {
 			Answer: announce.Description{Type: "answer", SDP: sdp},
 		})
 	}, func(on ConnEvents) Conn { return e.cfg.Network.Answer(r.Offer.SDP, on) })
+	p.answered = true
+}
+
+// tryAgain has new offers made: a connection that both sides wanted does not open.
+func (e *Engine) tryAgain() {
+	for _, tr := range e.trackers {
+		if tr.gathering == nil {
+			tr.announceAt = e.now
+		}
+	}
 }

@@ -40,6 +40,7 @@ type world struct {
 
 	webSeedDown  bool
 	trackerDown  bool
+	unopened     int // connections that are agreed on next, and never open; guarded by mu
 	webSeedSpoil bool
 	webSeedDelay time.Duration // a 16 KiB
 	latency      time.Duration // of everything, one way
@@ -276,7 +277,14 @@ func (n *memNetwork) Answer(offer string, on ConnEvents) Conn {
 func (l *line) Accept(answer string) {
 	l.w.mu.Lock()
 	l.peer = l.w.nodes[answer]
+	lost := l.w.unopened > 0
+	if lost {
+		l.w.unopened--
+	}
 	l.w.mu.Unlock()
+	if lost {
+		return
+	}
 	due := time.Now().Add(4 * l.w.latency) // ICE and DTLS
 	l.in.box.post(func() { time.Sleep(time.Until(due)); l.on.Open() })
 	l.peer.in.box.post(func() { time.Sleep(time.Until(due)); l.peer.on.Open() })
