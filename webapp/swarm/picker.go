@@ -197,6 +197,19 @@ func (e *Engine) nearer(p *peer, i int, d time.Duration) bool {
 	return false
 }
 
+// next says whether nobody plays nearer ahead of us than p does who is fast enough to be
+// waited for. What p has sooner than they do comes down to them, and from them to us: who
+// asks p past them takes from those whose only source p is.
+func (e *Engine) next(p *peer) bool {
+	lead := p.lead()
+	for q := range e.peers {
+		if q != p && !q.pod && q.useful(e.now) && q.lead() < lead && q.speed() > e.byteRate()/2 {
+			return false
+		}
+	}
+	return true
+}
+
 // mayAsk says whether p may be asked for piece i in zone z, at the pace that viewers
 // are asked at.
 func (e *Engine) mayAsk(p *peer, i int, d time.Duration, z zone) bool {
@@ -204,7 +217,7 @@ func (e *Engine) mayAsk(p *peer, i int, d time.Duration, z zone) bool {
 	case zoneOrder:
 		return !e.nearer(p, i, d)
 	case zoneWindow:
-		return e.pace >= 0 && !e.nearer(p, i, d)
+		return e.pace >= 0 && !e.nearer(p, i, d) && e.next(p)
 	}
 	return true
 }
@@ -359,7 +372,11 @@ func (e *Engine) nextForWebSeed() (first, last int, ok bool) {
 		return e.backfill()
 	}
 	last = first
-	for n := e.t.PieceSize(first); last+1 < e.t.Pieces() && n < webSeedRun && e.webSeedWants(last+1); last++ {
+	run := int64(webSeedRun)
+	if e.introducing() { // those who are met meanwhile have what follows
+		run = min(run, int64(e.byteRate()))
+	}
+	for n := e.t.PieceSize(first); last+1 < e.t.Pieces() && n < run && e.webSeedWants(last+1); last++ {
 		n += e.t.PieceSize(last + 1)
 	}
 	return first, last, true

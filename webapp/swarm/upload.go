@@ -14,6 +14,7 @@ const (
 	maxUnchoked = 8
 	idleUpload  = 10 * time.Second
 	leastPlace  = 32 << 10 // bytes a second of the upload rate
+	bufferTime  = 300 * time.Millisecond
 )
 
 // unchoke lets an interested peer ask where there is a place.
@@ -118,7 +119,14 @@ func (e *Engine) share() {
 
 // ready says whether a request of the peer can be answered now.
 func (p *peer) ready() bool {
-	return !p.sending && !p.closed && len(p.uploads) > 0 && p.conn.Buffered() < sendHigh
+	return !p.sending && !p.closed && len(p.uploads) > 0 && p.conn.Buffered() <= p.mostBuffered()
+}
+
+// mostBuffered is what may wait to be sent when another block is. Where several share a
+// line that carries little, each of them would wait for all that the others have there,
+// and take a busy viewer for one that is silent.
+func (p *peer) mostBuffered() int {
+	return min(sendHigh, max(sendLow, int(p.sent.rate*bufferTime.Seconds())))
 }
 
 // serve answers the first request that waits.
