@@ -22,8 +22,8 @@ type stream struct {
 	ctx       context.Context
 	engine    *swarm.Engine
 	rendition api.Rendition
-	worker    js.Value // navigator.serviceWorker
-	port      js.Value // of the controller's latest messages; undefined for none
+	worker    js.Value   // navigator.serviceWorker
+	ports     []js.Value // of the worker's latest messages
 	onMessage js.Func
 	onStream  js.Func
 	onChange  js.Func
@@ -62,21 +62,33 @@ func register(ctx context.Context, e *swarm.Engine, r api.Rendition) *stream {
 	return s
 }
 
+// earlierPorts is how many ports stay open beside the latest one: what the worker wants may
+// be on its way through one of them when it is told of the next.
+const earlierPorts = 3
+
 // tell says to the worker that controls this page that the engine is there, or gone.
 func (s *stream) tell(what string) {
-	if s.port.Truthy() {
-		s.port.Call("close")
-	}
 	controller := s.worker.Get("controller")
 	if !controller.Truthy() {
 		return
 	}
 	channel := js.Global().Get("MessageChannel").New()
-	s.port = channel.Get("port1")
-	s.port.Set("onmessage", s.onStream)
+	port := channel.Get("port1")
+	port.Set("onmessage", s.onStream)
+	s.ports = append(s.ports, port)
+	s.closePorts(1 + earlierPorts)
 	controller.Call("postMessage", map[string]any{
 		"kinopod": what, "infoHash": s.engine.InfoHash().String(), "size": s.rendition.Size, "type": s.rendition.MIME,
 	}, []any{channel.Get("port2")})
+}
+
+// closePorts leaves the latest few.
+func (s *stream) closePorts(leave int) {
+	for len(s.ports) > leave {
+		s.ports[0].Set("onmessage", js.Null())
+		s.ports[0].Call("close")
+		s.ports = s.ports[1:]
+	}
 }
 
 func (s *stream) release() {
@@ -86,10 +98,7 @@ func (s *stream) release() {
 	s.tell("gone")
 	s.worker.Call("removeEventListener", "message", s.onMessage)
 	s.worker.Call("removeEventListener", "controllerchange", s.onChange)
-	if s.port.Truthy() {
-		s.port.Set("onmessage", js.Null())
-		s.port.Call("close")
-	}
+	s.closePorts(0)
 	s.onMessage.Release()
 	s.onStream.Release()
 	s.onChange.Release()
