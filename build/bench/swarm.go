@@ -30,7 +30,10 @@ const noteStalls = noteFirstFrame + `;
 
 // side is one way to show a film to viewers who help each other.
 type side struct {
-	url    string
+	url    string // of the film's page
+	home   string // of a page without the film, where the app is kept for later visits
+	kept   string // an expression of home: it is
+	card   string // what is clicked at home to come to the film; "" where the app has but one page
 	line   *line
 	webrtc func() (int64, error) // bytes that the server gave by WebRTC
 	detail string                // an expression of the page: what it says of itself
@@ -46,11 +49,18 @@ var sides = []struct {
 	{"webtorrent", webtorrentSide},
 }
 
+// Visits are ways to come to the film.
+const (
+	visitFirst  = "first"  // by its address; nothing of the app is there
+	visitReturn = "return" // by its address; the app was used before
+	visitInside = "inside" // from the app's first page, which is open
+)
+
 // swarmBench lets viewers watch one film side by side, each some seconds after the one
 // before, with ours and with what others would take, in turns. It prints how many
 // copies the server sent, and who stalled.
 func swarmBench(ctx context.Context, args []string) error {
-	viewers, apart, seconds, megabits, link, rounds, names, profile := 8, 5*time.Second, 60, 4.0, 20.0, 1, "kinopod,p2p-media-loader", ""
+	viewers, apart, seconds, megabits, link, rounds, names, visit, profile := 8, 5*time.Second, 60, 4.0, 20.0, 1, "kinopod,p2p-media-loader", visitFirst, ""
 	if err := flags("swarm", args, func(f *flag.FlagSet) {
 		f.IntVar(&viewers, "viewers", viewers, "how many watch")
 		f.DurationVar(&apart, "apart", apart, "time between two of them")
@@ -59,17 +69,21 @@ func swarmBench(ctx context.Context, args []string) error {
 		f.Float64Var(&link, "link", link, "what the server gives one HTTP connection, Mbit/s (a TCP relay)")
 		f.IntVar(&rounds, "rounds", rounds, "turns of each")
 		f.StringVar(&names, "sides", names, "of kinopod, p2p-media-loader, webtorrent")
+		f.StringVar(&visit, "visit", visit, "how viewers come to the film: first, return (the app was used before), inside (it is open; of ours only)")
 		f.StringVar(&profile, "profile", profile, "folder for what DevTools say of the third viewer's main thread (.cpuprofile)")
 	}); err != nil {
 		return err
+	}
+	if !slices.Contains([]string{visitFirst, visitReturn, visitInside}, visit) {
+		return fmt.Errorf("-visit %s: it is first, return or inside", visit)
 	}
 	file, size, remove, err := tempFilm(ctx, seconds, megabits)
 	if err != nil {
 		return err
 	}
 	defer remove()
-	fmt.Printf("%d viewers %s apart, %d s of %.1f Mbit/s, HTTP %.0f Mbit/s a connection (TCP relay), WebRTC on loopback\n",
-		viewers, apart, seconds, float64(size)*8/1e6/float64(seconds), link)
+	fmt.Printf("%d viewers %s apart, %d s of %.1f Mbit/s, HTTP %.0f Mbit/s a connection (TCP relay), WebRTC on loopback; visit: %s\n",
+		viewers, apart, seconds, float64(size)*8/1e6/float64(seconds), link, visit)
 	all := map[string][]swarmResult{}
 	for range rounds {
 		for _, s := range sides {
@@ -80,7 +94,7 @@ func swarmBench(ctx context.Context, args []string) error {
 			if profile != "" {
 				to = filepath.Join(profile, s.name+".cpuprofile")
 			}
-			r, err := swarmTurn(ctx, func() (*side, error) { return s.start(ctx, file, shape{each: int(link * 1e6 / 8)}) }, float64(size), viewers, apart, time.Duration(seconds)*time.Second, to)
+			r, err := swarmTurn(ctx, func() (*side, error) { return s.start(ctx, file, shape{each: int(link * 1e6 / 8)}) }, float64(size), viewers, apart, time.Duration(seconds)*time.Second, visit, to)
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
@@ -122,7 +136,7 @@ func (r swarmResult) print(name string) {
 		name, r.copies(), r.http, r.webrtc, r.app, r.viewers, 100*r.lost, r.stalls, r.stalled, slices.Min(r.firsts), slices.Max(r.firsts), median(r.firsts), r.cpu.Seconds(), r.memory>>10)
 }
 
-func swarmTurn(ctx context.Context, start func() (*side, error), size float64, viewers int, apart, length time.Duration, profile string) (r swarmResult, err error) {
+func swarmTurn(ctx context.Context, start func() (*side, error), size float64, viewers int, apart, length time.Duration, visit, profile string) (r swarmResult, err error) {
 	s, err := start()
 	if err != nil {
 		return r, err
@@ -133,17 +147,24 @@ func swarmTurn(ctx context.Context, start func() (*side, error), size float64, v
 		return r, err
 	}
 	defer b.Close()
+	guests := make([]*guest, viewers)
+	for i := range guests {
+		if guests[i], err = newGuest(b, s, visit); err != nil {
+			return r, err
+		}
+		defer guests[i].leave()
+	}
 	family := watchFamily()
 	media := s.line.media.Load()
 	sent := s.line.sent.Load()
 	results := make([]watched, viewers)
 	var all sync.WaitGroup
-	for i := range viewers {
+	for i, g := range guests {
 		to := ""
 		if i == 2 {
 			to = profile
 		}
-		all.Go(func() { results[i] = watchWhole(b, s, length, to) })
+		all.Go(func() { results[i] = g.watch(length, to) })
 		time.Sleep(apart)
 	}
 	all.Wait()
@@ -185,18 +206,54 @@ type watched struct {
 	err     error
 }
 
-func watchWhole(b *browser.Browser, s *side, length time.Duration, profile string) (w watched) {
-	p, done, err := b.QuietPage()
-	if err != nil {
-		return watched{err: err}
+// guest is one viewer, who has not begun.
+type guest struct {
+	side   *side
+	page   *browser.Page
+	inside bool
+	leave  func()
+}
+
+// newGuest opens a tab in a profile of its own, which the visit makes ready.
+func newGuest(b *browser.Browser, s *side, visit string) (g *guest, err error) {
+	g = &guest{side: s, inside: visit == visitInside && s.card != ""}
+	if g.page, g.leave, err = b.QuietPage(); err != nil {
+		return nil, err
 	}
-	defer done()
-	for _, step := range []func() error{
-		func() error { return p.OnNewDocument(noteStalls) }, func() error { return p.Size(480, 800) }, p.Front, func() error { return p.Open(s.url) },
-	} {
-		if err := step(); err != nil {
-			return watched{err: err}
+	defer func() {
+		if err != nil {
+			g.leave()
 		}
+	}()
+	if err := g.page.Size(480, 800); err != nil || visit == visitFirst {
+		return g, err
+	}
+	if err := g.page.Open(s.home); err != nil {
+		return g, err
+	}
+	return g, g.page.Until(30*time.Second, s.kept)
+}
+
+// enter goes to the film.
+func (g *guest) enter() error {
+	if err := g.page.Front(); err != nil {
+		return err
+	}
+	if g.inside {
+		_, err := browser.Eval[bool](g.page, noteStalls+`, window.entered = performance.now(), document.querySelector("`+g.side.card+`").click(), true`)
+		return err
+	}
+	if err := g.page.OnNewDocument(noteStalls); err != nil {
+		return err
+	}
+	return g.page.Open(g.side.url)
+}
+
+// watch watches the whole film.
+func (g *guest) watch(length time.Duration, profile string) (w watched) {
+	p := g.page
+	if err := g.enter(); err != nil {
+		return watched{err: err}
 	}
 	if profile != "" {
 		time.Sleep(15 * time.Second) // it has begun, and takes from others
@@ -206,8 +263,8 @@ func watchWhole(b *browser.Browser, s *side, length time.Duration, profile strin
 	}
 	ended := untilEnded(p, length+60*time.Second)
 	_, _ = browser.Eval[bool](p, `document.getElementById("swarm-panel")?.scrollIntoView(), new Promise(r => setTimeout(r, 1000, true))`)
-	w, err = browser.Eval[watched](p, `({first: window.firstFrame ?? -1, stalled: window.stalled + window.stillSince(), stalls: window.stalls + (window.stillSince() ? 1 : 0), ended: window.ended, at: window.stalledAt.join(" "), played: window.played ?? 0, gave: window.gave,
-		app: document.documentElement.dataset.app ?? "", detail: `+s.detail+`})`)
+	w, err := browser.Eval[watched](p, `({first: (window.firstFrame ?? -1) - (window.entered ?? 0), stalled: window.stalled + window.stillSince(), stalls: window.stalls + (window.stillSince() ? 1 : 0), ended: window.ended, at: window.stalledAt.join(" "), played: window.played ?? 0, gave: window.gave,
+		app: document.documentElement.dataset.app ?? "", detail: `+g.side.detail+`})`)
 	if w.err = ended; w.err == nil {
 		w.err = err
 	}

@@ -38,7 +38,9 @@ func kinopodSide(ctx context.Context, film string, road shape) (*side, error) {
 		return nil, err
 	}
 	return &side{
-		url: p.base + api.WatchPath(v.ID), line: p.line, stop: p.stop,
+		url: p.base + api.WatchPath(v.ID), home: p.base + "/", card: ".card-link", line: p.line, stop: p.stop,
+		// Who was here before was told of other viewers then.
+		kept:   `navigator.serviceWorker.controller && document.documentElement.dataset.app === "ready" && (kinopod.share('{"told":true}'), true)`,
 		webrtc: func() (int64, error) { return metric(ctx, admin, `kinopod_sent_bytes_total{source="webrtc"}`) },
 		detail: `[...document.querySelectorAll(".legend-row")].map(r => r.textContent).join(", ")`,
 	}, nil
@@ -65,7 +67,7 @@ func metric(ctx context.Context, admin, name string) (int64, error) {
 }
 
 // site is a web site of files and folders with a tracker of its own; the film is under
-// /film.
+// /film. Its page /home has scripts fetched that the film's page needs.
 func site(ctx context.Context, road shape, files map[string]string, page func(tracker string) string) (_ *side, err error) {
 	for _, file := range files {
 		if _, err := os.Stat(file); err != nil {
@@ -89,6 +91,14 @@ func site(ctx context.Context, road shape, files map[string]string, page func(tr
 		}
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, file) })
 	}
+	mux.HandleFunc("GET /home", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		for path := range files {
+			if strings.HasSuffix(path, ".js") {
+				_, _ = fmt.Fprintf(w, "<link rel=\"preload\" as=\"script\" href=\"%s\">\n", path)
+			}
+		}
+	})
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_, _ = w.Write([]byte(page("ws://localhost:" + port)))
@@ -104,8 +114,9 @@ func site(ctx context.Context, road shape, files map[string]string, page func(tr
 		stop()
 		return nil, err
 	}
+	base := "http://localhost" + l.addr()[strings.LastIndexByte(l.addr(), ':'):]
 	return &side{
-		url: "http://localhost" + l.addr()[strings.LastIndexByte(l.addr(), ':'):] + "/", line: l, webrtc: func() (int64, error) { return 0, nil }, detail: `""`,
+		url: base + "/", home: base + "/home", kept: `document.readyState === "complete"`, line: l, webrtc: func() (int64, error) { return 0, nil }, detail: `""`,
 		stop: func() { l.close(); stop() },
 	}, nil
 }
