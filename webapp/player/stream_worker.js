@@ -24,7 +24,9 @@
   const engines = new Map(); // info hash -> {id, size, type, port}, id of the client that has it
   const answers = new Map(); // info hash -> Set of answers under way: {source, move, fail}
   const prefetch = 4; // parts of an answer that wait for the element
-  const patience = 1000; // ms until an engine that does not answer is given up
+  const shortly = 300; // ms until a page that has much to do is not waited for: the pod answers
+  const patience = 1000; // ms until the engine of another tab is given up
+  const mostMissed = 3; // times in a row that an engine may be too busy to answer
   const takeOver = 5000; // ms until another tab has to have the engine of one that was closed
   const handOver = Number('KINOPOD_HAND_OVER'); // bytes of an answer without an engine: the next range may have one
   const waiting = new Set(); // requests that are held: functions that look for an engine
@@ -34,7 +36,7 @@
     if (!m || !event.source) return;
     const id = event.source.id;
     if (m.kinopod === 'engine') {
-      engines.set(m.infoHash, { id, size: m.size, type: m.type, port: event.ports[0] });
+      engines.set(m.infoHash, { id, size: m.size, type: m.type, port: event.ports[0], missed: 0 });
       for (const look of waiting) look();
       for (const a of answers.get(m.infoHash) ?? []) if (a.source.id !== id) a.move();
     } else if (m.kinopod === 'gone') {
@@ -72,7 +74,7 @@
   }
 
   // hold gives the engine when it is there, or undefined when the page wants the bytes
-  // without it, or does not answer.
+  // without it, or has no time to answer: it starts the app then, and the film has little ahead.
   function hold(event, page, infoHash) {
     const { port1: port, port2 } = new MessageChannel();
     return new Promise((resolve) => {
@@ -86,7 +88,7 @@
         const engine = engines.get(infoHash);
         if (engine) end(engine);
       };
-      let timer = setTimeout(end, patience);
+      let timer = setTimeout(end, shortly);
       port.onmessage = ({ data: ms }) => {
         clearTimeout(timer);
         if (!(ms > 0)) return end();
@@ -136,25 +138,29 @@
   }
 
   // Gives {id, port} of the tab that has the engine, which gives the bytes from..to
-  // through the port, or null where there is none that answers.
-  async function connect(clientId, infoHash, from, to) {
+  // through the port, or null where there is none that answers within wait ms.
+  async function connect(clientId, infoHash, from, to, wait) {
     const engine = engines.get(infoHash);
     const { port1: port, port2 } = new MessageChannel();
     const ready = engine && await new Promise((resolve) => {
-      const timer = setTimeout(resolve, patience);
+      const timer = setTimeout(resolve, wait);
       port.onmessage = () => { clearTimeout(timer); resolve(true); };
       engine.port.postMessage({ from, to, beside: engine.id !== clientId }, [port2]);
       if (engine.id !== clientId) self.clients.get(engine.id).then((page) => page || resolve()); // it was closed
     });
-    if (ready) return { id: engine.id, port };
+    if (ready) {
+      engine.missed = 0;
+      return { id: engine.id, port };
+    }
+    port.postMessage('cancel');
     port.close();
-    if (engine && engines.get(infoHash) === engine) engines.delete(infoHash);
+    if (engine && engines.get(infoHash) === engine && (engine.id !== clientId || ++engine.missed >= mostMissed)) engines.delete(infoHash);
     return null;
   }
 
   // Gives a stream of the bytes from..to for a client, or null where no engine answers.
   async function stream(clientId, infoHash, from, to) {
-    const source = await connect(clientId, infoHash, from, to);
+    const source = await connect(clientId, infoHash, from, to, engines.get(infoHash)?.id === clientId ? shortly : patience);
     if (!source) return null;
     const answer = { source, move, fail };
     if (!answers.has(infoHash)) answers.set(infoHash, new Set());
@@ -214,7 +220,7 @@
       clearTimeout(timer);
       timer = 0;
       answer.source.port.close();
-      const next = await connect(clientId, infoHash, at, to);
+      const next = await connect(clientId, infoHash, at, to, patience);
       moving = false;
       if (!next) return fail('the engine is gone');
       answer.source = next;
