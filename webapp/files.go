@@ -27,6 +27,8 @@ import (
 
 // Paths of files that are named in more than one place.
 const (
+	pathStyles   = "/web/app.css"
+	pathBoot     = "/web/boot.js"
 	pathWasm     = "/web/app.wasm"
 	pathManifest = "/manifest.webmanifest"
 	pathWorker   = "/app-worker.js"
@@ -56,7 +58,7 @@ func loadFiles(o Options) (*files, error) {
 	if err := f.addBundle(o.Bundle); err != nil {
 		return nil, err
 	}
-	f.add("/web/app.css", "text/css; charset=utf-8", []byte(static.Styles()))
+	f.add(pathStyles, "text/css; charset=utf-8", []byte(static.Styles()))
 	f.add(piecestore.WorkerPath, javascript, []byte(piecestore.WorkerScript))
 	for name, b := range static.Icons() {
 		f.add("/web/icons/"+name, iconType(name), b)
@@ -97,7 +99,7 @@ func (f *files) addBundle(b fs.FS) error {
 	if err != nil {
 		return fmt.Errorf("read bundle: %w", err)
 	}
-	f.add("/web/boot.js", javascript, append(append(support, '\n'), static.Boot()...))
+	f.add(pathBoot, javascript, append(append(support, '\n'), static.Boot()...))
 	return nil
 }
 
@@ -119,7 +121,7 @@ func (f *files) addWorker() {
 	}
 	known := strings.NewReplacer(
 		"KINOPOD_VERSION", short(hex.EncodeToString(all.Sum(nil))), "KINOPOD_FILES", string(list), "KINOPOD_WASM", f.address(pathWasm),
-		"KINOPOD_HAND_OVER", strconv.Itoa(api.HandOver),
+		"KINOPOD_HAND_OVER", strconv.Itoa(api.HandOver), "KINOPOD_FIRST_HAND_OVER", strconv.Itoa(api.FirstHandOver),
 	)
 	f.add(pathWorker, javascript, []byte(known.Replace(player.StreamWorker+"\n"+static.Worker())))
 }

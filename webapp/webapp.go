@@ -109,6 +109,9 @@ func (h *handler) servePage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	// They are on their way before the document is read, and their connections are free for
+	// the film when it is found there.
+	w.Header().Set("Link", fmt.Sprintf("<%s>; rel=preload; as=style, <%s>; rel=preload; as=script", h.files.address(pathStyles), h.files.address(pathBoot)))
 	send(w, r, max(head.Status, http.StatusOK), body)
 }
 
@@ -183,6 +186,10 @@ type document struct {
 // Address gives the address of one of the app's files, with its version.
 func (d document) Address(path string) string { return d.Files.address(path) }
 
+// Styles and Boot give the addresses of the files that every page begins with.
+func (d document) Styles() string { return d.Files.address(pathStyles) }
+func (d document) Boot() string   { return d.Files.address(pathBoot) }
+
 // Dark and Light are colours of the browser's own frame.
 func (document) Dark() string  { return colorDark }
 func (document) Light() string { return colorLight }
@@ -219,12 +226,12 @@ var documentTemplate = template.Must(template.New("document").Parse(`<!DOCTYPE h
 {{end}}{{if .Feed}}<link rel="alternate" type="application/atom+xml" href="{{.FeedPath "atom"}}" title="Atom">
 <link rel="alternate" type="application/rss+xml" href="{{.FeedPath "rss"}}" title="RSS">
 {{end}}<meta name="twitter:card" content="{{if .Small}}summary{{else}}summary_large_image{{end}}">
-<link rel="stylesheet" href="{{.Address "/web/app.css"}}">
+<link rel="stylesheet" href="{{.Styles}}">
 <link rel="icon" href="{{.Address "/web/icons/icon.svg"}}" type="image/svg+xml">
 <link rel="icon" href="{{.Address "/web/icons/icon-192.png"}}" type="image/png" sizes="192x192">
 <link rel="apple-touch-icon" href="{{.Address "/web/icons/apple-180.png"}}">
 <link rel="manifest" href="/manifest.webmanifest">
-<script defer src="{{.Address "/web/boot.js"}}" data-wasm="{{.Address "/web/app.wasm"}}" data-worker="/app-worker.js" data-dark="{{.Dark}}" data-light="{{.Light}}"></script>
+<script defer src="{{.Boot}}" data-wasm="{{.Address "/web/app.wasm"}}" data-worker="/app-worker.js" data-dark="{{.Dark}}" data-light="{{.Light}}"></script>
 </head>
 <body>{{.Tree}}<p id="app-failed" class="app-failed" role="alert" hidden>The app stopped. What is on the page still plays; reload to start it again.</p><script type="application/json" id="{{.ID}}">{{.Data}}</script></body>
 </html>

@@ -100,7 +100,11 @@ func (s *Server) stream(c *fiber.Ctx) error {
 		return refuseRange(c, t.Length)
 	}
 	if forElement(c) && (kind == rangeOpen || kind == rangeClosed && part.first+part.n == t.Length && namesTheEnd(c)) {
-		part.n = min(part.n, api.HandOver)
+		most := int64(api.HandOver)
+		if part.first == 0 {
+			most = api.FirstHandOver
+		}
+		part.n = min(part.n, most)
 	}
 	if kind != rangeWhole {
 		c.Status(http.StatusPartialContent)

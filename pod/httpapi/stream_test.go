@@ -40,7 +40,7 @@ func TestStreamRanges(t *testing.T) {
 		{"bytes=100-99999999999", "", 206, 100, filmSize - 1},
 		{"bytes=0-9,20-29", "", 200, 0, filmSize - 1},
 		// the hand-over: little of an open range to a media element, all of the others
-		{"bytes=0-", "video", 206, 0, api.HandOver - 1},
+		{"bytes=0-", "video", 206, 0, api.FirstHandOver - 1},
 		{"bytes=2000000-", "audio", 206, 2000000, 2000000 + api.HandOver - 1},
 		{"bytes=5000000-", "video", 206, 5000000, filmSize - 1},
 		{"bytes=0-3000000", "video", 206, 0, 3000000},

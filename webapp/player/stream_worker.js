@@ -29,6 +29,7 @@
   const mostMissed = 3; // times in a row that an engine may be too busy to answer
   const takeOver = 5000; // ms until another tab has to have the engine of one that was closed
   const handOver = Number('KINOPOD_HAND_OVER'); // bytes of an answer without an engine: the next range may have one
+  const firstHandOver = Number('KINOPOD_FIRST_HAND_OVER'); // of the one that begins the film
   const waiting = new Set(); // requests that are held: functions that look for an engine
 
   self.addEventListener('message', (event) => {
@@ -105,8 +106,9 @@
   function plain(request) {
     const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.get('Range') ?? '') ?? [];
     const from = Number(first);
-    if (!first || (last && !(navigator.userAgentData && last - from >= handOver))) return fetch(request);
-    return fetch(request.url, { headers: { Range: `bytes=${from}-${from + handOver - 1}` }, credentials: 'same-origin', signal: request.signal });
+    const most = from === 0 ? firstHandOver : handOver;
+    if (!first || (last && !(navigator.userAgentData && last - from >= most))) return fetch(request);
+    return fetch(request.url, { headers: { Range: `bytes=${from}-${from + most - 1}` }, credentials: 'same-origin', signal: request.signal });
   }
 
   async function answer(event, infoHash, { size, type }) {
