@@ -104,6 +104,11 @@ func TestWatchHasContent(t *testing.T) {
 	)
 	video := regexp.MustCompile(`<video[^>]*>`).FindString(body)
 	contains(t, video, `id="kinopod-video"`, ` src="`+strings.TrimPrefix(v.StreamURL, "http://"+fakeHost)+`"`, ` poster="/thumbnails/`, " autoplay", " playsinline", `preload="auto"`)
+	// What every page begins with is named before the document, at the same address.
+	for _, named := range regexp.MustCompile(`<([^>]+)>; rel=preload; as=(style|script)`).FindAllStringSubmatch(w.Header().Get("Link"), -1) {
+		contains(t, body, map[string]string{"style": `<link rel="stylesheet" href="`, "script": `<script defer src="`}[named[2]]+html.EscapeString(named[1])+`"`)
+	}
+	contains(t, w.Header().Get("Link"), "as=style", "as=script")
 	if strings.Contains(body, ">Remove<") {
 		t.Error("a stranger is offered to remove the video")
 	}
