@@ -165,6 +165,18 @@ func whole(t testing.TB, p browser.Tab) {
 	must(t, p.Until(patience, `(() => { const m = document.body.innerText.match(/(\d[\d,.\u202f\u00a0 ]*) of (\d[\d,.\u202f\u00a0 ]*) ·/); return m && m[1].trim() === m[2].trim(); })()`))
 }
 
+// A browser that measured a slow line first does not begin the film by itself, however
+// much is there.
+func TestAFilmThatTheBrowserDoesNotBegin(t *testing.T) {
+	t.Parallel()
+	p := podtest.Start(t)
+	v, _ := p.User(t, "anna", api.RoleUser).Film(t, long)
+	page := viewer(t)
+	must(t, page.OnNewDocument(`document.addEventListener("loadedmetadata", (e) => e.target.pause(), true)`))
+	must(t, page.Open(p.URL+api.WatchPath(v.ID)))
+	must(t, page.Until(patience, `document.querySelector("video")?.currentTime > 0.5`))
+}
+
 func TestAVideoPlaysWithoutAVisibleSwitch(t *testing.T) {
 	t.Parallel()
 	longWebM := long

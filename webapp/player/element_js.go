@@ -40,6 +40,7 @@ type showing struct {
 	beside  bool // another tab has the engine
 	retries int
 	counted bool // it was watched for long enough to say so
+	begun   bool // it played, or was begun by begin
 }
 
 var one = sync.OnceValue(func() *player {
@@ -233,9 +234,30 @@ func (p *player) tell(s *showing) {
 			end = to
 		}
 	}
+	p.begin(s, end-at)
 	paused := p.element.Get("paused").Bool() || p.element.Get("ended").Bool()
 	wants := !paused || p.element.Get("seeking").Bool()
 	s.engine.SetPlayback(swarm.Playback{Position: at, Buffered: end, Stalled: wants && p.element.Get("readyState").Int() < haveFutureData})
+}
+
+// enoughAhead is how much of a film has to be there until it begins in any case, in seconds.
+const enoughAhead = 5
+
+// begin plays a film that the browser does not begin by itself: on a line that was slow at
+// first it waits for more than the engine brings before anything is played.
+func (p *player) begin(s *showing, ahead float64) {
+	if s.begun {
+		return
+	}
+	if p.element.Get("played").Get("length").Int() > 0 || !p.element.Get("paused").Bool() {
+		s.begun = true
+		return
+	}
+	visible := js.Global().Get("document").Get("visibilityState").String() == "visible"
+	if visible && ahead >= enoughAhead && p.element.Get("autoplay").Bool() && p.element.Get("readyState").Int() >= haveFutureData {
+		s.begun = true
+		p.element.Call("play").Call("catch", p.ignore)
+	}
 }
 
 // haveFutureData is HTMLMediaElement.HAVE_FUTURE_DATA.
