@@ -217,9 +217,11 @@ type guest struct {
 // newGuest opens a tab in a profile of its own, which the visit makes ready.
 func newGuest(b *browser.Browser, s *side, visit string) (g *guest, err error) {
 	g = &guest{side: s, inside: visit == visitInside && s.card != ""}
-	if g.page, g.leave, err = b.QuietPage(); err != nil {
+	var leave func()
+	if g.page, leave, err = b.QuietPage(); err != nil {
 		return nil, err
 	}
+	g.leave = sync.OnceFunc(leave)
 	defer func() {
 		if err != nil {
 			g.leave()
@@ -249,8 +251,9 @@ func (g *guest) enter() error {
 	return g.page.Open(g.side.url)
 }
 
-// watch watches the whole film.
+// watch watches the whole film, and leaves.
 func (g *guest) watch(length time.Duration, profile string) (w watched) {
+	defer g.leave()
 	p := g.page
 	if err := g.enter(); err != nil {
 		return watched{err: err}

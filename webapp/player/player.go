@@ -19,8 +19,8 @@ import _ "embed"
 const ElementID = "kinopod-video"
 
 // StreamWorker is the part of the service worker that answers /stream/ from the
-// engine. It has to stand before other fetch listeners. KINOPOD_HAND_OVER stands in it
-// for api.HandOver.
+// engine. It has to stand before other fetch listeners. In it KINOPOD_HAND_OVER stands
+// for api.HandOver, and KINOPOD_FIRST_HAND_OVER for api.FirstHandOver.
 //
 //go:embed stream_worker.js
 var StreamWorker string

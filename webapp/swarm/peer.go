@@ -30,14 +30,15 @@ const (
 
 // peer is one connection. Everything of it is owned by Engine.Run.
 type peer struct {
-	e                 *Engine
-	conn              Conn
-	offered           bool // the connection began with our offer
-	since             time.Time
-	answered, doubted bool // the offer was; and that it comes to a connection
-	in                stream
-	closed            bool
-	open              bool
+	e        *Engine
+	conn     Conn
+	offered  bool // the connection began with our offer
+	answered bool // the offer was, ours or the peer's
+	doubted  bool // it should have opened long ago, and new offers were made
+	since    time.Time
+	in       stream
+	closed   bool
+	open     bool
 
 	id         wire.PeerID
 	known      bool // the handshake came

@@ -155,11 +155,12 @@ func (e *Engine) pick(p *peer) (int, bool) {
 		return 0, false
 	}
 	best, bestKey, found := 0, pieceKey{}, false
+	next := e.next(p)
 	consider := func(i int, d time.Duration) {
 		if !p.has.Has(i) || !e.wanted(i) || d < inOrder && e.web.usable(e.now) && p.eta(e.t.PieceSize(i)) > d {
 			return // where it would come late it is the web seed's
 		}
-		if k := e.keyOf(i, d); e.mayAsk(p, i, d, k.zone) && (!found || k.before(bestKey)) {
+		if k := e.keyOf(i, d); (!found || k.before(bestKey)) && e.mayAsk(p, next, i, d, k.zone) {
 			best, bestKey, found = i, k, true
 		}
 	}
@@ -210,14 +211,14 @@ func (e *Engine) next(p *peer) bool {
 	return true
 }
 
-// mayAsk says whether p may be asked for piece i in zone z, at the pace that viewers
-// are asked at.
-func (e *Engine) mayAsk(p *peer, i int, d time.Duration, z zone) bool {
+// mayAsk says whether p, who is next or not, may be asked for piece i in zone z, at the
+// pace that viewers are asked at.
+func (e *Engine) mayAsk(p *peer, next bool, i int, d time.Duration, z zone) bool {
 	switch z {
 	case zoneOrder:
 		return !e.nearer(p, i, d)
 	case zoneWindow:
-		return e.pace >= 0 && !e.nearer(p, i, d) && e.next(p)
+		return next && e.pace >= 0 && !e.nearer(p, i, d)
 	}
 	return true
 }
