@@ -29,8 +29,6 @@ async function open(m) {
   const root = await navigator.storage.getDirectory();
   root.removeEntry('kinopod-pieces', { recursive: true }).catch(() => {}); // of earlier versions
   videos = await root.getDirectoryHandle(folder, { create: true });
-  const { quota = 0 } = await navigator.storage.estimate();
-  most = m.most || Math.min(usual, quota * share);
   const own = await videos.getDirectoryHandle(name, { create: true });
   index = await handleOf(own, 'index');
   pieces = await handleOf(own, 'pieces');
@@ -38,8 +36,10 @@ async function open(m) {
   length = room = pieces.getSize();
   const bytes = new Uint8Array(index.getSize());
   index.read(bytes, { at: 0 });
-  await findRoom(0); // the cap may be lower than it was
   postMessage({ op: 'opened', index: bytes }, [bytes.buffer]);
+  const { quota = 0 } = await navigator.storage.estimate();
+  most = m.most || Math.min(usual, quota * share);
+  await findRoom(0).catch(() => {}); // the cap may be lower than it was
 }
 
 // patiently does what handles are in the way of: those of a tab that was just closed may

@@ -174,12 +174,14 @@ func (p *player) run(ctx context.Context, s *showing) {
 		return
 	}
 	c := config(s.video, tor)
-	c.Store, c.Kept = store, store.Kept(ctx, tor)
+	opened := make(chan struct{})
+	c.Store, c.Kept = store, func() []int { defer close(opened); return store.Kept(ctx, tor) }
 	s.engine = swarm.New(c)
 	defer obey(s.engine)()
 	done := make(chan struct{})
 	go func() { defer close(done); _ = s.engine.Run(ctx) }()
-	s.stream = register(ctx, s.engine, s.video.Renditions[0])
+	<-opened // until then the pod is sooner
+	s.stream = register(ctx, s.engine, s.video.Renditions[0], func() { p.tell(s) })
 	if p.failed() {
 		p.again(s)
 	}

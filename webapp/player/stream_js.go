@@ -22,6 +22,7 @@ type stream struct {
 	ctx       context.Context
 	engine    *swarm.Engine
 	rendition api.Rendition
+	before    func()     // a request of the player is answered
 	worker    js.Value   // navigator.serviceWorker
 	ports     []js.Value // of the worker's latest messages
 	onMessage js.Func
@@ -30,9 +31,10 @@ type stream struct {
 }
 
 // register tells the service worker of an engine. It does nothing where there are no
-// service workers: the film plays by plain HTTP then.
-func register(ctx context.Context, e *swarm.Engine, r api.Rendition) *stream {
-	s := &stream{ctx: ctx, engine: e, rendition: r, worker: js.Global().Get("navigator").Get("serviceWorker")}
+// service workers: the film plays by plain HTTP then. It calls before when a request of
+// this page's player has come.
+func register(ctx context.Context, e *swarm.Engine, r api.Rendition, before func()) *stream {
+	s := &stream{ctx: ctx, engine: e, rendition: r, before: before, worker: js.Global().Get("navigator").Get("serviceWorker")}
 	if s.worker.IsUndefined() {
 		return s
 	}
@@ -47,6 +49,8 @@ func register(ctx context.Context, e *swarm.Engine, r api.Rendition) *stream {
 		read := s.engine.Read
 		if m.Get("beside").Truthy() {
 			read = s.engine.ReadBeside
+		} else {
+			s.before()
 		}
 		go s.answer(args[0].Get("ports").Index(0), read, int64(m.Get("from").Float()), int64(m.Get("to").Float()))
 		return nil

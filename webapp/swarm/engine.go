@@ -19,8 +19,10 @@ type Config struct {
 	Duration time.Duration // of the film; 0 if unknown
 	Network  Network
 	Store    piecestore.Store
-	Complete bool  // Store has every piece: this engine only seeds
-	Kept     []int // pieces that Store has from an earlier visit, not checked
+	Complete bool // Store has every piece: this engine only seeds
+	// Kept waits until Store is open and gives the pieces that it has from an earlier visit,
+	// not checked. Others are met meanwhile, and nothing is fetched. nil: Store is open.
+	Kept func() []int
 
 	Trackers []string // WebSocket URLs; the origin's first
 	OfferURL string   // where the pod's seeder takes offers; "" for none
@@ -51,6 +53,7 @@ type Engine struct {
 	source   []Source
 	missing  int // pieces
 	kept     kept
+	opening  bool // Store is not open yet
 	busy     map[int]*fetch
 	waiting  map[int]int // readers that wait for a piece
 	beside   map[int]int // of them, those of other tabs
@@ -106,7 +109,7 @@ func New(cfg Config) *Engine {
 		cfg: cfg, t: cfg.Torrent, box: newMailbox(), log: cfg.Log.With("infoHash", cfg.Torrent.InfoHash),
 		have: wire.NewBits(cfg.Torrent.Pieces()), source: make([]Source, cfg.Torrent.Pieces()), missing: cfg.Torrent.Pieces(),
 		terms: cfg.Terms, busy: map[int]*fetch{}, waiting: map[int]int{}, peers: map[*peer]struct{}{}, avail: make([]int, cfg.Torrent.Pieces()), banned: map[wire.PeerID]bool{},
-		web: webSeed{url: cfg.WebSeed}, kept: newKept(cfg.Kept, cfg.Torrent.Pieces()), beside: map[int]int{}, mixed: map[int]bool{},
+		web: webSeed{url: cfg.WebSeed}, kept: newKept(cfg.Torrent.Pieces()), opening: cfg.Kept != nil, beside: map[int]int{}, mixed: map[int]bool{},
 	}
 	copy(e.id[:], "-KP0001-")
 	_, _ = rand.Read(e.id[8:])
@@ -141,6 +144,12 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer e.stop()
 	e.now = time.Now()
 	e.joined = e.now
+	if e.opening {
+		go func() {
+			pieces := e.cfg.Kept()
+			e.box.post(func() { e.opened(pieces) })
+		}()
+	}
 	if e.terms.Company == Together {
 		e.join()
 	}
@@ -341,7 +350,7 @@ func (e *Engine) readPiece(ctx context.Context, off int64, most int, beside bool
 func (e *Engine) await(w waiter) {
 	off := e.t.Offset(w.piece) + int64(w.off)
 	if !w.beside {
-		if gap := off - e.head; gap < -e.t.PieceLength || gap > e.t.PieceLength {
+		if gap := off - e.head; e.read && (gap < -e.t.PieceLength || gap > e.t.PieceLength) {
 			e.slack = 0 // a seek: the player has nothing there until it says so
 		}
 		e.head = off

@@ -20,13 +20,22 @@ type kept struct {
 	gone     wire.Bits
 }
 
-func newKept(pieces []int, n int) kept {
-	k := kept{pieces: wire.NewBits(n), checking: map[int]bool{}, gone: wire.NewBits(n), pace: checkPace}
+func newKept(n int) kept {
+	return kept{pieces: wire.NewBits(n), checking: map[int]bool{}, gone: wire.NewBits(n), pace: checkPace}
+}
+
+// opened is called when the store is open, which has these pieces.
+func (e *Engine) opened(pieces []int) {
 	for _, i := range pieces {
-		k.pieces.Set(i)
+		e.kept.pieces.Set(i)
 	}
-	k.left = k.pieces.Count()
-	return k
+	e.kept.left = e.kept.pieces.Count()
+	for i := range e.waiting {
+		if e.kept.pieces.Has(i) {
+			e.check(i)
+		}
+	}
+	e.opening, e.changed = false, true
 }
 
 // tickKept goes on with what could not be checked at once.

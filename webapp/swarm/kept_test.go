@@ -23,7 +23,7 @@ func TestPiecesOfAnEarlierVisit(t *testing.T) {
 		clear(torn[len(torn)/2:])
 		store.Put(5, piecestore.FromBytes(torn))
 		kept = append(kept, w.torrent.Pieces()-1) // the store says so, and does not have it
-		e := w.engine(func(c *Config) { c.Store, c.Kept = store, kept })
+		e := w.engine(func(c *Config) { c.Store, c.Kept = store, func() []int { return kept } })
 		if err := w.readAll(within(t, 20*time.Second), e, 0); err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +52,7 @@ func TestPiecesOfAnEarlierVisitAreSeeded(t *testing.T) {
 		torn[0] ^= 1
 		store.Put(9, piecestore.FromBytes(torn))
 		w.webSeedDown = true
-		w.engine(func(c *Config) { c.Store, c.Kept = store, kept })
+		w.engine(func(c *Config) { c.Store, c.Kept = store, func() []int { return kept } })
 		e := w.engine(nil)
 		ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
 		defer stop()
@@ -70,6 +70,39 @@ func TestPiecesOfAnEarlierVisitAreSeeded(t *testing.T) {
 		s := statsOf(t, e)
 		if s.FromViewers != w.torrent.Length-piece || s.Wasted != 0 || len(s.Peers) != 1 {
 			t.Errorf("%d bytes from the first viewer, %d wasted, %d peers", s.FromViewers, s.Wasted, len(s.Peers))
+		}
+	})
+}
+
+// A disk that takes its time: others are met meanwhile, and nothing is fetched that it may
+// have.
+func TestAStoreThatOpensLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 4*mib, piece)
+		w.engine(func(c *Config) { c.Complete = true })
+		store := piecestore.NewMemory()
+		store.Put(0, w.piece(0))
+		e := w.engine(func(c *Config) {
+			c.Store, c.Kept = store, func() []int { time.Sleep(2 * time.Second); return []int{0} }
+		})
+		began := time.Now()
+		read := make(chan error, 1)
+		go func() { _, err := e.Read(within(t, 20*time.Second), 0, 1); read <- err }()
+		time.Sleep(time.Second)
+		if s := statsOf(t, e); len(s.Peers) != 1 || w.served > 0 || s.FromViewers > 0 {
+			t.Errorf("before the store is open: %d peers, %d from the web seed, %d from viewers", len(s.Peers), w.served, s.FromViewers)
+		}
+		if err := <-read; err != nil || time.Since(began) != 2*time.Second {
+			t.Errorf("piece 0 after %s: %v", time.Since(began), err)
+		}
+		if s := statsOf(t, e); s.Pieces[0].Source != Local {
+			t.Errorf("piece 0 from %v", s.Pieces[0].Source)
+		}
+		if err := w.readAll(within(t, 20*time.Second), e, 0); err != nil {
+			t.Fatal(err)
+		}
+		if s := statsOf(t, e); s.FromViewers+s.FromWebSeed != w.torrent.Length-piece {
+			t.Errorf("%d from viewers and %d from the web seed; all but one piece of %d are wanted", s.FromViewers, s.FromWebSeed, w.torrent.Length)
 		}
 	})
 }

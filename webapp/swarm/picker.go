@@ -113,7 +113,7 @@ func (e *Engine) wantedForOthers(i int) bool { return e.wanted(i) && !e.kept.gon
 
 // schedule gives work to everybody who can take some.
 func (e *Engine) schedule() {
-	if e.missing == 0 {
+	if e.missing == 0 || e.opening {
 		return
 	}
 	e.scheduleWebSeed()

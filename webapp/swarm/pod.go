@@ -74,10 +74,10 @@ func (l *podLink) lost(now time.Time) {
 	l.retries++
 }
 
-// wantsPod says whether a connection to the pod's seeder is wanted: with few viewers only
-// where the web seed fails.
+// wantsPod says whether a connection to the pod's seeder is wanted: where the web seed fails.
+// It opens within a moment, and what it costs a device that starts would come first.
 func (e *Engine) wantsPod() bool {
-	return e.cfg.OfferURL != "" && e.missing > 0 && e.terms.Company == Together && (e.enough() || !e.web.usable(e.now))
+	return e.cfg.OfferURL != "" && e.missing > 0 && e.terms.Company == Together && !e.web.usable(e.now)
 }
 
 // tickPod connects where that is wanted, and again where the connection was lost.
