@@ -127,10 +127,10 @@ func (s *Seeder) Close() {
 	}
 }
 
-// newPeerID is "-KP0100-" and twelve random bytes (BEP 20).
+// newPeerID is wire.SeederID and twelve random bytes.
 func newPeerID() wire.PeerID {
 	var id wire.PeerID
-	_, _ = rand.Read(id[copy(id[:], "-KP0100-"):])
+	_, _ = rand.Read(id[copy(id[:], wire.SeederID):])
 	return id
 }
 

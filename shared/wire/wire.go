@@ -18,6 +18,16 @@ import (
 // PeerID names one peer of a swarm, 20 bytes.
 type PeerID [20]byte
 
+// What our own peer ids begin with (BEP 20): those of viewers, and those of the seeders of
+// pods, which come through the tracker like any peer.
+const (
+	ViewerID = "-KP0001-"
+	SeederID = "-KP0100-"
+)
+
+// Seeder says whether the seeder of a pod has this id.
+func (id PeerID) Seeder() bool { return string(id[:len(SeederID)]) == SeederID }
+
 // Limits of what is read.
 const (
 	HandshakeLength = 68

@@ -409,9 +409,18 @@ func config(v api.Video, t *torrent.Torrent) swarm.Config {
 	}
 	return swarm.Config{
 		Torrent: t, Duration: time.Duration(v.Duration * float64(time.Second)), Network: swarm.Browser{STUN: pod.STUN},
-		Trackers: trackers, OfferURL: api.WithPass(home+api.PathOffer, pass), WebSeed: home + path(v.StreamURL), Log: slog.Default(),
+		Trackers: trackers, OfferURL: api.WithPass(home+api.PathOffer, pass), WebSeed: home + path(v.StreamURL), Latency: firstFrame() / requestsToFrame, Log: slog.Default(),
 		Terms: sharing.Now().Terms(), LeastViewers: pod.SwarmViewers,
 	}
+}
+
+// requestsToFrame is about how many times as long as a request the first frame takes: the film's
+// index, then its beginning, then decoding.
+const requestsToFrame = 4
+
+// firstFrame is how long that took, 0 for not yet.
+func firstFrame() time.Duration {
+	return time.Duration(js.Global().Get("kinopod").Call("firstFrame").Float() * float64(time.Millisecond))
 }
 
 // obey has the engine keep to what the viewer and the device allow, until stop is called.

@@ -224,8 +224,9 @@
   // long as enough is ahead (player/stream_worker.js).
 
   const patience = 4000; // ms
-  const leastAhead = 1.5; // seconds of film that are enough until the engine is there
+  const leastAhead = 1; // seconds of film that are enough until the engine is there
   const mostAhead = 5; // where it is late: the device has much to do, or it never comes
+  const perFrame = 3; // times what the first frame took are enough, too: what comes next takes as long
   const film = () => document.querySelector("video[src]");
   const shown = () =>
     new Promise((resolve) => {
@@ -245,11 +246,14 @@
     return 0;
   };
   let began = 0; // to load
-  document.addEventListener("loadstart", () => (began = performance.now()), true);
+  let firstFrame = 0; // ms that it took; 0 for not yet
+  document.addEventListener("loadstart", () => ((began = performance.now()), (firstFrame = 0)), true);
+  document.addEventListener("loadeddata", () => (firstFrame ||= performance.now() - began), true);
   const hold = (port) => {
     const video = film();
     const late = (performance.now() - began) / (2 * patience);
-    const spare = video ? hasAhead(video) - Math.max(leastAhead, mostAhead * Math.min(1, late)) : 0;
+    const enough = Math.min(mostAhead, Math.max(leastAhead, (perFrame * firstFrame) / 1000, mostAhead * late));
+    const spare = video ? hasAhead(video) - enough : 0;
     if (!(spare > 0) || video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA || root.dataset.app === "failed") return port.postMessage(0);
     port.postMessage((spare * 1000) / Math.max(1, video.playbackRate));
     setTimeout(() => hold(port), 50);
@@ -310,7 +314,7 @@
     throw new Error("the program ended");
   };
 
-  window.kinopod = { sharing: () => sharing, share, toggleTheme, keepTyped, restoreTyped, wentBack, manageScrolling, navigate, replace, copy, copyBytes, sendBytes, onBytes, carried, mounted, ignore: () => {}, onAddress: null };
+  window.kinopod = { sharing: () => sharing, share, toggleTheme, keepTyped, restoreTyped, wentBack, manageScrolling, navigate, replace, firstFrame: () => firstFrame, copy, copyBytes, sendBytes, onBytes, carried, mounted, ignore: () => {}, onAddress: null };
   worker();
   shown()
     .then(() => {

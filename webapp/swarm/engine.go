@@ -28,6 +28,10 @@ type Config struct {
 	OfferURL string   // where the pod's seeder takes offers; "" for none
 	WebSeed  string   // URL of the file; "" for none
 
+	// Latency is what a request to the web seed is expected to take until its first byte; 0
+	// for a guess.
+	Latency time.Duration
+
 	Terms        Terms // at first
 	LeastViewers int   // how many have to watch, this one too, until WebRTC connections are made
 
@@ -109,9 +113,9 @@ func New(cfg Config) *Engine {
 		cfg: cfg, t: cfg.Torrent, box: newMailbox(), log: cfg.Log.With("infoHash", cfg.Torrent.InfoHash),
 		have: wire.NewBits(cfg.Torrent.Pieces()), source: make([]Source, cfg.Torrent.Pieces()), missing: cfg.Torrent.Pieces(),
 		terms: cfg.Terms, busy: map[int]*fetch{}, waiting: map[int]int{}, peers: map[*peer]struct{}{}, avail: make([]int, cfg.Torrent.Pieces()), banned: map[wire.PeerID]bool{},
-		web: webSeed{url: cfg.WebSeed}, kept: newKept(cfg.Torrent.Pieces()), opening: cfg.Kept != nil, beside: map[int]int{}, mixed: map[int]bool{},
+		web: webSeed{url: cfg.WebSeed, guess: cfg.Latency}, kept: newKept(cfg.Torrent.Pieces()), opening: cfg.Kept != nil, beside: map[int]int{}, mixed: map[int]bool{},
 	}
-	copy(e.id[:], "-KP0001-")
+	copy(e.id[:], wire.ViewerID)
 	_, _ = rand.Read(e.id[8:])
 	if cfg.Complete {
 		for i := range e.t.Pieces() {

@@ -99,6 +99,40 @@ func TestThePodsSeederIsSparedWhereTheWebSeedWorks(t *testing.T) {
 	})
 }
 
+// The seeder of a pod is the pod's also where it came through the tracker.
+func TestThePodsSeederThroughTheTracker(t *testing.T) {
+	for name, down := range map[string]bool{"the web seed works": false, "it fails": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 4*mib, piece)
+				w.webSeedDown = down
+				w.engine(func(c *Config) {
+					c.Complete = true
+					c.Network = &memNetwork{w: w, tamper: func(b []byte) []byte {
+						if len(b) == wire.HandshakeLength {
+							copy(b[wire.HandshakeLength-len(wire.PeerID{}):], wire.SeederID)
+						}
+						return b
+					}}
+				})
+				e := w.engine(nil)
+				time.Sleep(time.Second) // they are connected
+				if err := w.readAll(within(t, 20*time.Second), e, 0); err != nil {
+					t.Fatal(err)
+				}
+				s := statsOf(t, e)
+				want := s.FromWebSeed
+				if down {
+					want = s.FromPod
+				}
+				if len(s.Peers) != 1 || !s.Peers[0].Pod || want != w.torrent.Length {
+					t.Errorf("%+v; %d from the pod's seeder, %d from the web seed, %d from viewers", s.Peers, s.FromPod, s.FromWebSeed, s.FromViewers)
+				}
+			})
+		})
+	}
+}
+
 func TestAPeerWithWrongBytesIsBanned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 4*mib, piece)

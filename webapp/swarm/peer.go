@@ -217,7 +217,7 @@ func (p *peer) handshake(h wire.Handshake) error {
 		}
 	}
 	p.known, p.id, p.fast = true, h.PeerID, h.Fast
-	p.pod = h.PeerID == e.podID
+	p.pod = h.PeerID == e.podID || h.PeerID.Seeder()
 	e.log.Debug("peer", "pod", p.pod, "offered", p.offered)
 	if h.Extension {
 		p.send(wire.ExtensionHandshake{

@@ -80,12 +80,22 @@ func (e *Engine) wantsPod() bool {
 	return e.cfg.OfferURL != "" && e.missing > 0 && e.terms.Company == Together && !e.web.usable(e.now)
 }
 
+// knowsPod says whether its seeder came through the tracker.
+func (e *Engine) knowsPod() bool {
+	for p := range e.peers {
+		if p.pod && p.known {
+			return true
+		}
+	}
+	return false
+}
+
 // tickPod connects where that is wanted, and again where the connection was lost.
 func (e *Engine) tickPod() {
 	switch {
 	case e.pod.peer != nil && e.pod.peer.known:
 		e.pod.retries = 0
-	case e.pod.peer == nil && e.wantsPod() && !e.banned[e.podID] && !e.now.Before(e.pod.retryAt):
+	case e.pod.peer == nil && e.wantsPod() && !e.knowsPod() && !e.banned[e.podID] && !e.now.Before(e.pod.retryAt):
 		e.startPod()
 	}
 }

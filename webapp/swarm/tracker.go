@@ -19,7 +19,7 @@ const (
 	recount         = 3 * time.Second // until we ask again how many there are, where an offer says that there are more
 	defaultInterval = 2 * time.Minute
 	lonelyInterval  = 20 * time.Second // between announces while we have too few peers
-	alone           = 6 * time.Second  // and while we have none, or one of several
+	alone           = 6 * time.Second  // and while we have none, or one of several, or none that has what comes next
 	fewPeers        = 2                // below it each viewer that the tracker counts gets an offer: one we have may get it
 	firstRetry      = time.Second
 	lastRetry       = time.Minute
@@ -39,7 +39,8 @@ type tracker struct {
 	refused    bool // it does not serve this torrent, or not now
 	others     int  // viewers that it counts besides us
 	interval   time.Duration
-	announceAt time.Time
+	announced  time.Time // at last
+	announceAt time.Time // sooner than wait says; zero for not
 	event      string // to be sent with the next announce
 	pending    map[announce.OfferID]*peer
 	gathering  *round
@@ -126,7 +127,7 @@ func (tr *tracker) tick() {
 		if late >= 0 && (len(tr.gathering.offers) > 0 || late > 4*offersReady) {
 			tr.announce()
 		}
-	case !e.now.Before(tr.announceAt):
+	case !e.now.Before(tr.announced.Add(tr.wait())), !tr.announceAt.IsZero() && !e.now.Before(tr.announceAt):
 		tr.beginRound()
 	}
 }
@@ -187,17 +188,26 @@ func (tr *tracker) announce() {
 		NumWant: len(offers), Offers: offers,
 	})
 	tr.event = ""
-	tr.announceAt = e.now.Add(tr.wait())
+	tr.announced, tr.announceAt = e.now, time.Time{}
 }
 
+// wait is how long after an announce the next one comes.
 func (tr *tracker) wait() time.Duration {
 	switch n := tr.e.viewers(); {
-	case n < min(fewPeers, tr.e.others) && tr.e.enough():
+	case tr.refused:
+	case n < min(fewPeers, tr.e.others) && tr.e.enough(), n < min(wantPeers, tr.e.others) && tr.e.unserved():
 		return min(tr.interval, alone)
 	case n < tr.e.others && n < wantPeers/2:
 		return min(tr.interval, lonelyInterval)
 	}
 	return tr.interval
+}
+
+// unserved says whether no viewer has what the player needs next. Who plays ahead may be
+// one that we did not meet.
+func (e *Engine) unserved() bool {
+	i := e.firstMissing()
+	return i < e.t.Pieces() && e.avail[i] == 0
 }
 
 // left is the number of bytes that are missing, roughly.
@@ -242,7 +252,6 @@ func (tr *tracker) message(b []byte) {
 	case r.Failure != "":
 		e.log.Warn("the tracker refused", "reason", r.Failure)
 		tr.refused, e.changed = true, true
-		tr.announceAt = e.now.Add(tr.interval)
 	case r.Action != announce.ActionAnnounce || r.InfoHash != announce.ID(e.t.InfoHash):
 	case r.Offer != nil:
 		tr.offered(r)
@@ -266,7 +275,6 @@ func (tr *tracker) message(b []byte) {
 		for _, t := range e.trackers {
 			e.others = max(e.others, t.others)
 		}
-		tr.announceAt = e.now.Add(tr.wait())
 		e.changed = true
 		if tr.bare && e.enough() && tr.gathering == nil {
 			tr.beginRound()
@@ -282,8 +290,8 @@ func (tr *tracker) offered(r announce.Received) {
 		return
 	}
 	if e.cfg.LeastViewers > max(e.others, 1)+1 { // who offers is one more than we knew of
-		if soon := e.now.Add(recount); soon.Before(tr.announceAt) {
-			tr.announceAt = soon
+		if tr.announceAt.IsZero() {
+			tr.announceAt = e.now.Add(recount)
 		}
 		return
 	}

@@ -29,9 +29,10 @@ const (
 // of pieces. Where the player waits for what is in the middle of a piece the run begins
 // there, and the head of that piece comes later.
 type webSeed struct {
-	url     string // "" for none
-	lied    bool   // it sent wrong bytes
-	half    *fetch // its head is to come; nil for none
+	url     string        // "" for none
+	guess   time.Duration // of latency
+	lied    bool          // it sent wrong bytes
+	half    *fetch        // its head is to come; nil for none
 	strikes int
 	benched time.Time // it rests until then
 
@@ -54,7 +55,7 @@ func (w *webSeed) usable(now time.Time) bool { return w.url != "" && !now.Before
 func (w *webSeed) eta(n int64) time.Duration {
 	latency, rate := w.latency, w.rate
 	if latency == 0 {
-		latency, rate = guessedLatency, guessedWebSeedRate
+		latency, rate = max(w.guess, guessedLatency), guessedWebSeedRate
 	}
 	return latency + time.Duration(float64(n)/rate*float64(time.Second))
 }
