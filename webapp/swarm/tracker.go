@@ -13,7 +13,7 @@ import (
 // Times and bounds of a tracker.
 const (
 	wantPeers       = 10
-	offersAtOnce    = 5
+	offersAtOnce    = 3
 	offersReady     = 2 * time.Second // the announce waits no longer for descriptions
 	answerTime      = 50 * time.Second
 	recount         = 3 * time.Second // until we ask again how many there are, where an offer says that there are more
