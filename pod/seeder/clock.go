@@ -95,16 +95,27 @@ func (s *session) check(now time.Time) error {
 		err = errUseless
 	}
 	quiet := now.Sub(s.spokeAt) > keepAliveAfter
+	if quiet {
+		s.spokeAt = now // or about to
+	}
 	s.times.Unlock()
-	if err == nil && quiet && s.waiting() == 0 {
-		return s.send(wire.Message{Kind: wire.KeepAlive}.Append(nil))
+	if err == nil && quiet {
+		s.keepAlive()
 	}
 	return err
 }
 
-// waiting is the number of jobs in the queue.
-func (s *session) waiting() int {
+// keepAlive sends an empty message, unless blocks are about to be sent. It does not wait
+// for that, as a stream may have to.
+func (s *session) keepAlive() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.queue)
+	if s.closed || s.uploading {
+		return
+	}
+	s.uploads.Go(func() {
+		if err := s.send(wire.Message{Kind: wire.KeepAlive}.Append(nil)); err != nil {
+			s.stop(err)
+		}
+	})
 }

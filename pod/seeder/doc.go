@@ -12,7 +12,9 @@
 //	          connection (connection.go): its ICE, DTLS and SCTP, of pion's parts
 //	          session (session.go): the peer protocol on its data channel
 //	            upload.go: blocks that wait, and the pace they leave at
-//	Wanted -> native.go: the BitTorrent client, fed with accepted connections
+//	Wanted -> native.go: BitTorrent clients may come for a torrent
+//	          tcpPeer (tcp.go): one client over TCP, encrypted or not, with a session
+//	          the BitTorrent client of anacrolix/torrent, for those over uTP
 //	both   -> swarm (swarm.go): one torrent's file, open while somebody asks
 //
 // A file is opened when the first peer asks for it and closed Config.Idle after the
@@ -23,5 +25,6 @@
 // ends the rest when its context ends. A peer has one that connects and waits for
 // channels, one that reads its session, and a third while blocks wait to be sent; the
 // rest belong to pion and end with the peer's connection, which the peer closes and
-// waits for.
+// waits for. A client over TCP has one that shakes hands and reads its session, and a
+// second while blocks wait to be sent.
 package seeder

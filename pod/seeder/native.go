@@ -22,20 +22,21 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// native serves BitTorrent clients over TCP and uTP through anacrolix's client. It
-// is fed with accepted connections: it dials nobody and asks no tracker, DHT or
-// router for anything.
+// native serves BitTorrent clients: over TCP by sessions of our own (tcp.go), over uTP
+// through anacrolix's client. That is fed with accepted connections: it dials nobody and
+// asks no tracker, DHT or router for anything.
 type native struct {
-	port uint16
-	tcp  net.Listener
-	utp  *utp.Socket
+	port      uint16
+	tcp       net.Listener
+	utp       *utp.Socket
+	accepting sync.WaitGroup // connections over TCP
 
 	mu     sync.Mutex
 	client *bt.Client // nil before start and after stop
 }
 
-// nativeTorrent is a torrent that is open in the client. It has one of its swarm's
-// references.
+// nativeTorrent is a torrent that is open to clients, over TCP too. It has one of its
+// swarm's references.
 type nativeTorrent struct{ torrent *bt.Torrent }
 
 // listenNative binds TCP and uTP on one port.
@@ -94,8 +95,8 @@ func (n *native) start(s *Seeder) error {
 	n.mu.Lock()
 	n.client = client
 	n.mu.Unlock()
-	client.AddListener(&guardedListener{n.tcp, s.admitNative})
-	client.AddListener(&guardedListener{n.utp, s.admitNative})
+	n.accepting.Go(func() { s.acceptTCP(n.tcp) })
+	client.AddListener(&guardedListener{n.utp, s.admitUTP})
 	return nil
 }
 
@@ -112,9 +113,10 @@ func (n *native) stop(s *Seeder) {
 	n.client.Close() // before the listeners: then their end is not an error to it
 	n.client = nil
 	n.close()
+	n.accepting.Wait()
 	// Those that were still shaking hands belong to no torrent: nobody closed them.
 	s.mu.Lock()
-	open := slices.Collect(maps.Keys(s.nativeConns))
+	open := slices.Collect(maps.Keys(s.utpConns))
 	s.mu.Unlock()
 	for _, c := range open {
 		_ = c.Close()
@@ -156,7 +158,7 @@ func (n *native) drop(s *Seeder, w *swarm) {
 	}
 	t.torrent.Drop()
 	s.mu.Lock()
-	s.btSent += t.sent()
+	s.utpSent += t.sent()
 	s.mu.Unlock()
 	s.release(w)
 }
@@ -168,11 +170,11 @@ func (n *native) dropIdle(s *Seeder, ws []*swarm, now time.Time) {
 	defer n.mu.Unlock()
 	for _, w := range ws {
 		s.mu.Lock()
-		t := w.native
+		t, tcp := w.native, len(w.tcp)
 		s.mu.Unlock()
 		switch {
 		case t == nil:
-		case t.idle():
+		case tcp == 0 && t.idle():
 			n.drop(s, w)
 		default:
 			s.mu.Lock()
@@ -182,40 +184,47 @@ func (n *native) dropIdle(s *Seeder, ws []*swarm, now time.Time) {
 	}
 }
 
-// idle says that no client is connected.
+// idle says that no client is connected over uTP.
 func (t *nativeTorrent) idle() bool { return len(t.torrent.PeerConns()) == 0 }
 
-// sent is how many bytes of blocks went to clients.
+// sent is how many bytes of blocks went to clients over uTP.
 func (t *nativeTorrent) sent() int64 {
 	stats := t.torrent.Stats()
 	return stats.BytesWrittenData.Int64()
 }
 
-// nativeWriteWithin is how long a client may take to accept what is written.
+// nativeWriteWithin is how long a client may take to accept a block.
 const nativeWriteWithin = time.Minute
 
-// admitNative takes a seat for an accepted connection.
-func (s *Seeder) admitNative(c net.Conn) (net.Conn, error) {
-	from := addressOf(c.RemoteAddr())
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// seatNative takes a seat for a client. mu is held.
+func (s *Seeder) seatNative(from netip.Addr) error {
 	err := refuse(RefusedOff, nil)
 	if s.engine != nil {
 		err = s.seats.take(from)
 	}
 	if err != nil {
 		s.refused[err.(*refusal).reason]++
+	}
+	return err
+}
+
+// admitUTP takes a seat for an accepted connection.
+func (s *Seeder) admitUTP(c net.Conn) (net.Conn, error) {
+	from := addressOf(c.RemoteAddr())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.seatNative(from); err != nil {
 		return nil, err
 	}
-	n := &nativeConn{Conn: c, seeder: s, from: from, pace: []*rate.Limiter{newLimiter(s.config.PeerBytesPerSecond), s.all}, life: s.life}
-	s.nativeConns[n] = struct{}{}
+	n := &utpConn{Conn: c, seeder: s, from: from, pace: []*rate.Limiter{newLimiter(s.config.PeerBytesPerSecond), s.all}, life: s.life}
+	s.utpConns[n] = struct{}{}
 	return n, nil
 }
 
-// nativeConn is a connection with its seat and its budgets. They are kept to here:
+// utpConn is a connection with its seat and its budgets. They are kept to here:
 // anacrolix's client v1.61.0 with an UploadRateLimiter stops to send for good once that
 // was empty.
-type nativeConn struct {
+type utpConn struct {
 	net.Conn
 	seeder *Seeder
 	from   netip.Addr
@@ -223,7 +232,7 @@ type nativeConn struct {
 	life   context.Context
 }
 
-func (c *nativeConn) Write(b []byte) (int, error) {
+func (c *utpConn) Write(b []byte) (int, error) {
 	for _, pace := range c.pace {
 		for n := len(b); pace != nil && n > 0; n -= pace.Burst() {
 			if err := pace.WaitN(c.life, min(n, pace.Burst())); err != nil {
@@ -238,11 +247,11 @@ func (c *nativeConn) Write(b []byte) (int, error) {
 }
 
 // Close gives the seat back, once.
-func (c *nativeConn) Close() error {
+func (c *utpConn) Close() error {
 	s := c.seeder
 	s.mu.Lock()
-	if _, open := s.nativeConns[c]; open {
-		delete(s.nativeConns, c)
+	if _, open := s.utpConns[c]; open {
+		delete(s.utpConns, c)
 		s.seats.leave(c.from)
 	}
 	s.mu.Unlock()

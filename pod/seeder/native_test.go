@@ -97,6 +97,9 @@ func TestNativeDownload(t *testing.T) {
 			if _, open := files.counts(); open != 0 || s.Stats().Torrents != 0 {
 				t.Errorf("%d files, %+v", open, s.Stats())
 			}
+			if ours := s.tcpSent.Load() > 0; ours == utp {
+				t.Errorf("%d bytes by sessions of our own", s.tcpSent.Load())
+			}
 			if got := s.Stats().NativeBytes; got < int64(len(b.data)) {
 				t.Errorf("%d bytes counted after the torrent was closed", got)
 			}

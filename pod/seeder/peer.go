@@ -24,12 +24,10 @@ type peerKey struct {
 
 // peer is one WebRTC connection, from its offer until stop.
 type peer struct {
+	lifetime
 	seeder *Seeder
 	key    peerKey
 	born   time.Time
-	ctx    context.Context
-	stop   context.CancelCauseFunc // ends the peer, at any time and from anywhere
-	gone   chan struct{}           // closed when nothing of the peer is left
 
 	mu         sync.Mutex
 	ended      bool
@@ -37,6 +35,18 @@ type peer struct {
 	connection *connection
 	session    *session       // nil until the data channel is open
 	serving    sync.WaitGroup // the connection and the session
+}
+
+// lifetime is that of a peer.
+type lifetime struct {
+	ctx  context.Context
+	stop context.CancelCauseFunc // ends the peer, at any time and from anywhere
+	gone chan struct{}           // closed when nothing of the peer is left
+}
+
+func newLifetime(within context.Context) lifetime {
+	ctx, stop := context.WithCancelCause(within)
+	return lifetime{ctx, stop, make(chan struct{})}
 }
 
 // connectWithin is how long a browser may take from the answer to an open channel.
@@ -69,8 +79,7 @@ func (s *Seeder) admit(key peerKey) (*peer, error) {
 	if before != nil {
 		before.stop(errReplaced)
 	}
-	p := &peer{seeder: s, key: key, born: time.Now(), gone: make(chan struct{})}
-	p.ctx, p.stop = context.WithCancelCause(s.life)
+	p := &peer{lifetime: newLifetime(s.life), seeder: s, key: key, born: time.Now()}
 	s.peers[key] = p
 	s.ended.Add(1)
 	context.AfterFunc(p.ctx, p.end)

@@ -121,7 +121,7 @@ func startTalk(t testing.TB, b *book, changes func(*sessionConfig)) *talk {
 	k.stop = func() { cancel(errOff) }
 	c := sessionConfig{
 		channel: k.pipe, torrent: b.torrent, self: wire.PeerID{1}, file: bytes.NewReader(b.data),
-		buffers: &blockBuffers{}, sent: &k.sent, stop: cancel,
+		buffers: &blockBuffers{size: longestSent}, sent: &k.sent, stop: cancel,
 	}
 	if changes != nil {
 		changes(&c)
@@ -182,6 +182,13 @@ func (k *talk) messages() []wire.Message {
 		}
 	}
 	return out
+}
+
+// waiting is the number of jobs in the session's queue.
+func (s *session) waiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.queue)
 }
 
 // end is why the session ended.

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -69,42 +71,31 @@ type Seeder struct {
 	rtc    *rtcListener
 	bt     *native // nil where BTListen is empty
 
-	buffers blockBuffers
-	sent    atomic.Int64         // bytes of blocks sent over WebRTC
-	broken  chan magnet.InfoHash // files that could not be read, for Run to drop
-	ended   sync.WaitGroup       // peers
+	buffers    blockBuffers         // for data channels
+	runBuffers blockBuffers         // for TCP
+	sent       atomic.Int64         // bytes of blocks sent over WebRTC
+	tcpSent    atomic.Int64         // and over TCP
+	broken     chan magnet.InfoHash // files that could not be read, for Run to drop
+	ended      sync.WaitGroup       // peers
 
-	mu      sync.Mutex
-	engine  *rtcEngine // set while Run runs
-	life    context.Context
-	off     bool
-	swarms  map[magnet.InfoHash]*swarm
-	peers   map[peerKey]*peer
-	seats   seats
-	refused map[Refusal]int64
-	// btSent is what was sent to native peers of torrents that are closed now.
-	btSent      int64
-	nativeConns map[*nativeConn]struct{}
+	mu       sync.Mutex
+	engine   *rtcEngine // set while Run runs
+	life     context.Context
+	off      bool
+	swarms   map[magnet.InfoHash]*swarm
+	peers    map[peerKey]*peer
+	seats    seats
+	refused  map[Refusal]int64
+	tcpPeers map[*tcpPeer]struct{}
+	// utpSent is what was sent over uTP of torrents that are closed now.
+	utpSent  int64
+	utpConns map[*utpConn]struct{}
 }
 
 // New binds the addresses of c. Nothing is served before Run; a seeder that is not
 // run after all has to be closed.
 func New(c Config, files Files) (*Seeder, error) {
-	if c.Idle == 0 {
-		c.Idle = DefaultIdle
-	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	s := &Seeder{
-		config: c, files: files, log: c.Log, self: newPeerID(), all: newLimiter(c.BytesPerSecond),
-		broken:      make(chan magnet.InfoHash, 16),
-		swarms:      map[magnet.InfoHash]*swarm{},
-		peers:       map[peerKey]*peer{},
-		seats:       newSeats(c.Peers, c.PeersPerAddress),
-		refused:     map[Refusal]int64{},
-		nativeConns: map[*nativeConn]struct{}{},
-	}
+	s := newSeeder(c, files)
 	var err error
 	if s.rtc, err = listenRTC(c.RTCListen, c.PublicAddresses); err != nil {
 		return nil, fmt.Errorf("listen for WebRTC on %q: %w", c.RTCListen, err)
@@ -117,6 +108,27 @@ func New(c Config, files Files) (*Seeder, error) {
 		return nil, fmt.Errorf("listen for BitTorrent on %q: %w", c.BTListen, err)
 	}
 	return s, nil
+}
+
+// newSeeder makes a seeder that listens nowhere yet.
+func newSeeder(c Config, files Files) *Seeder {
+	if c.Idle == 0 {
+		c.Idle = DefaultIdle
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Seeder{
+		config: c, files: files, log: c.Log, self: newPeerID(), all: newLimiter(c.BytesPerSecond),
+		buffers: blockBuffers{size: longestSent}, runBuffers: blockBuffers{size: longestRun},
+		broken:   make(chan magnet.InfoHash, 16),
+		swarms:   map[magnet.InfoHash]*swarm{},
+		peers:    map[peerKey]*peer{},
+		seats:    newSeats(c.Peers, c.PeersPerAddress),
+		refused:  map[Refusal]int64{},
+		tcpPeers: map[*tcpPeer]struct{}{},
+		utpConns: map[*utpConn]struct{}{},
+	}
 }
 
 // Close frees the addresses of a seeder that was never run.
@@ -290,7 +302,7 @@ func (s *Seeder) Drop(h magnet.InfoHash) {
 }
 
 // forget takes h out of what is served and gives the peers that are left.
-func (s *Seeder) forget(h magnet.InfoHash) (*swarm, []*peer) {
+func (s *Seeder) forget(h magnet.InfoHash) (*swarm, []lifetime) {
 	if s.bt != nil {
 		s.bt.mu.Lock()
 		defer s.bt.mu.Unlock()
@@ -334,12 +346,14 @@ func (s *Seeder) SetOff(off bool) {
 // sweep closes peers that are past a limit of time and files that nobody asks for.
 func (s *Seeder) sweep(now time.Time) {
 	s.mu.Lock()
-	peers := make([]*peer, 0, len(s.peers))
-	for _, p := range s.peers {
-		peers = append(peers, p)
-	}
+	peers, tcp := slices.Collect(maps.Values(s.peers)), slices.Collect(maps.Keys(s.tcpPeers))
 	s.mu.Unlock()
 	for _, p := range peers {
+		if err := p.check(now); err != nil {
+			p.stop(err)
+		}
+	}
+	for _, p := range tcp {
 		if err := p.check(now); err != nil {
 			p.stop(err)
 		}

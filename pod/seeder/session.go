@@ -15,10 +15,11 @@ import (
 	"kinopod/shared/wire"
 )
 
-// channel is an open data channel: reliable, ordered, with borders between
-// messages. Write never waits.
+// channel is what a session speaks through: reliable and ordered. A data channel has
+// borders between messages, and its Write never waits; a stream has none, and its Write
+// waits until the peer has taken enough.
 type channel interface {
-	io.ReadWriter // one message a call; Read ends with an error when the channel is closed
+	io.ReadWriter // one message a call, or any part of a stream; Read ends with an error when the channel is closed
 	BufferedAmount() uint64
 	SetBufferedAmountLowThreshold(bytes uint64)
 	OnBufferedAmountLow(func()) // called when BufferedAmount falls to the threshold
@@ -27,6 +28,7 @@ type channel interface {
 // sessionConfig is what a session is made of.
 type sessionConfig struct {
 	channel channel
+	stream  bool // the channel is one
 	torrent *torrent.Torrent
 	self    wire.PeerID
 	file    io.ReaderAt
@@ -42,7 +44,7 @@ type sessionConfig struct {
 //	peer       handshake
 //	we send    extension handshake, then have_all (a bitfield without BEP 6)
 //	peer       interested; we send unchoke
-//	peer       requests; we send blocks, one a message
+//	peer       requests; we send blocks in the order of these, one a message
 //
 // Whoever breaks the protocol is disconnected: run returns the reason.
 type session struct {
@@ -67,7 +69,7 @@ type session struct {
 	queue     []job
 	uploads   sync.WaitGroup
 	window    window // of the uploading goroutine
-	credit    int    // of it too: bytes that the budgets allowed and that were not used
+	credit    int    // of it too: bytes that the budgets allowed and that were not used; may be below 0
 	clock
 }
 

@@ -324,6 +324,7 @@ func TestKeepAlive(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		synctest.Wait()
 		if ms := k.messages(); !slices.Equal(kinds(ms), []wire.Kind{wire.KeepAlive}) {
 			t.Errorf("%v", kinds(ms))
 		}
@@ -332,11 +333,21 @@ func TestKeepAlive(t *testing.T) {
 
 // Two peers, 100 kB/s each and 150 kB/s in all.
 func TestBudgets(t *testing.T) {
+	for _, stream := range []bool{false, true} {
+		budgets(t, stream)
+	}
+}
+
+func budgets(t *testing.T, stream bool) {
+	t.Helper()
 	bubble(t, func(t *testing.T, b *book) {
 		all := newLimiter(150_000)
 		var talks []*talk
 		for range 2 {
-			k := startTalk(t, b, func(c *sessionConfig) { c.pace = []*rate.Limiter{newLimiter(100_000), all} })
+			k := startTalk(t, b, func(c *sessionConfig) {
+				c.pace, c.stream = []*rate.Limiter{newLimiter(100_000), all}, stream
+				c.buffers = &blockBuffers{size: longestRun}
+			})
 			defer k.finish()
 			k.ready(true)
 			k.takeAll()

@@ -16,8 +16,8 @@ type Stats struct {
 func (s *Seeder) Stats() Stats {
 	s.mu.Lock()
 	st := Stats{
-		WebRTCPeers: len(s.peers), NativePeers: len(s.nativeConns), Torrents: len(s.swarms),
-		WebRTCBytes: s.sent.Load(), NativeBytes: s.btSent, Refused: maps.Clone(s.refused),
+		WebRTCPeers: len(s.peers), NativePeers: len(s.tcpPeers) + len(s.utpConns), Torrents: len(s.swarms),
+		WebRTCBytes: s.sent.Load(), NativeBytes: s.tcpSent.Load() + s.utpSent, Refused: maps.Clone(s.refused),
 	}
 	var open []*nativeTorrent
 	for _, w := range s.swarms {

@@ -31,6 +31,7 @@ type swarm struct {
 	asked   time.Time
 	dropped bool
 	browser map[*peer]struct{}
+	tcp     map[*tcpPeer]struct{}
 	native  *nativeTorrent // nil while no BitTorrent client asks
 }
 
@@ -60,11 +61,14 @@ func (w *swarm) shut(log *slog.Logger) {
 	}
 }
 
-// members lists the WebRTC peers. Seeder.mu is held.
-func (w *swarm) members() []*peer {
-	peers := make([]*peer, 0, len(w.browser))
+// members lists the peers but those over uTP. Seeder.mu is held.
+func (w *swarm) members() []lifetime {
+	peers := make([]lifetime, 0, len(w.browser)+len(w.tcp))
 	for p := range w.browser {
-		peers = append(peers, p)
+		peers = append(peers, p.lifetime)
+	}
+	for p := range w.tcp {
+		peers = append(peers, p.lifetime)
 	}
 	return peers
 }
@@ -78,7 +82,7 @@ func (s *Seeder) open(h magnet.InfoHash) (*swarm, error) {
 	}
 	w, shared := s.swarms[h]
 	if !shared {
-		w = &swarm{hash: h, opened: make(chan struct{}), asked: time.Now(), browser: map[*peer]struct{}{}}
+		w = &swarm{hash: h, opened: make(chan struct{}), asked: time.Now(), browser: map[*peer]struct{}{}, tcp: map[*tcpPeer]struct{}{}}
 		s.swarms[h] = w
 	}
 	w.refs++

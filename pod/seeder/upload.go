@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"kinopod/shared/wire"
 )
 
@@ -59,11 +61,26 @@ func (s *session) next() (job, bool) {
 		s.uploading = false
 		return job{}, false
 	}
+	return s.pop(), true
+}
+
+// another takes the first job, if there is one.
+func (s *session) another() (job, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || len(s.queue) == 0 {
+		return job{}, false
+	}
+	return s.pop(), true
+}
+
+// pop takes the first job of a queue that has one. mu is held.
+func (s *session) pop() job {
 	j := s.queue[0]
 	if s.queue = s.queue[1:]; len(s.queue) == 0 {
 		s.queue = nil // an idle peer holds no memory for requests
 	}
-	return j, true
+	return j
 }
 
 // first is the length of what next will give, in bytes.
@@ -76,20 +93,30 @@ func (s *session) first() int {
 	return int(s.queue[0].length)
 }
 
+// Lengths of what is written at once, in bytes.
+const (
+	// longestSent is the longest message.
+	longestSent = wire.PieceHeader + wire.MaxBlock + 256
+	// longestRun are the messages that go to a client over TCP together. Each client that
+	// takes slowly holds as much memory.
+	longestRun = 8 * longestSent
+)
+
 // blockBuffers hold messages while they are made: a channel copies what is written.
-type blockBuffers struct{ pool sync.Pool }
-
-// blockBuffer has room for the longest message that is sent.
-type blockBuffer [wire.PieceHeader + wire.MaxBlock + 256]byte
-
-func (p *blockBuffers) get() *blockBuffer {
-	if b, ok := p.pool.Get().(*blockBuffer); ok {
-		return b
-	}
-	return new(blockBuffer)
+type blockBuffers struct {
+	size int // of each
+	pool sync.Pool
 }
 
-func (p *blockBuffers) put(b *blockBuffer) { p.pool.Put(b) }
+func (p *blockBuffers) get() *[]byte {
+	if b, ok := p.pool.Get().(*[]byte); ok {
+		return b
+	}
+	b := make([]byte, p.size)
+	return &b
+}
+
+func (p *blockBuffers) put(b *[]byte) { p.pool.Put(b) }
 
 // lowMark is the buffered amount at which a window is filled up again.
 func lowMark(window int) uint64 { return uint64(window) * 3 / 4 }
@@ -101,16 +128,14 @@ func (s *session) upload() {
 	buf := s.buffers.get()
 	defer s.buffers.put(buf)
 	for {
-		n := s.first()
-		if !s.waitBelow(s.window.size) || s.afford(n-s.credit) != nil {
+		if !s.waitBelow(s.window.size) || s.afford(s.first()) != nil {
 			return // it is closed, and so is the queue
 		}
-		s.credit = max(s.credit, n)
 		j, ok := s.next()
 		if !ok {
 			return
 		}
-		b, err := s.make(buf[:0], j)
+		b, blocks, err := s.gather((*buf)[:0], j)
 		if err == nil {
 			err = s.send(b)
 		}
@@ -118,10 +143,7 @@ func (s *session) upload() {
 			s.stop(err)
 			return
 		}
-		s.credit -= len(b)
-		if !j.metadata {
-			s.sent.Add(int64(j.length))
-		}
+		s.sent.Add(int64(blocks))
 		if size := s.window.measure(time.Now(), s.drainedBytes()); size != 0 {
 			s.channel.SetBufferedAmountLowThreshold(lowMark(size))
 		}
@@ -139,20 +161,62 @@ func (s *session) waitBelow(size int) bool {
 	return !s.closed
 }
 
+// gather writes the message that j asks for to b, and to a stream those that wait
+// behind it, as far as there is room and the budgets have bytes left: who would have to
+// wait for them takes turns with others, block by block. It counts the bytes of blocks.
+func (s *session) gather(b []byte, j job) (_ []byte, blocks int, err error) {
+	for ok := true; ok; j, ok = s.another() {
+		before := len(b)
+		if b, err = s.make(b, j); err != nil {
+			return nil, 0, err
+		}
+		s.credit -= len(b) - before
+		if !j.metadata {
+			blocks += int(j.length)
+		}
+		if !s.stream || cap(b)-len(b) < longestSent || !s.spare(s.first()) {
+			break
+		}
+	}
+	return b, blocks, nil
+}
+
 // afford waits until the budgets have n bytes.
 func (s *session) afford(n int) error {
 	for _, l := range s.pace {
-		if l == nil || n <= 0 {
+		if l == nil || n <= s.credit {
 			continue
 		}
-		if err := l.WaitN(s.ctx, n); err != nil {
+		if err := l.WaitN(s.ctx, n-s.credit); err != nil {
 			return context.Cause(s.ctx)
 		}
 	}
+	s.credit = max(s.credit, n)
 	return nil
 }
 
-// make writes the message that j asks for to b.
+// spare is afford where that would not wait; otherwise it is false.
+func (s *session) spare(n int) bool {
+	now := time.Now()
+	var taken []*rate.Reservation
+	for _, l := range s.pace {
+		if l == nil || n <= s.credit {
+			continue
+		}
+		r := l.ReserveN(now, n-s.credit)
+		taken = append(taken, r)
+		if !r.OK() || r.DelayFrom(now) > 0 {
+			for _, r := range taken {
+				r.CancelAt(now)
+			}
+			return false
+		}
+	}
+	s.credit = max(s.credit, n)
+	return true
+}
+
+// make adds the message that j asks for to b, which has room for it.
 func (s *session) make(b []byte, j job) ([]byte, error) {
 	if j.metadata {
 		piece, _ := wire.MetadataPieceOf(s.torrent.Info, int(j.index))
@@ -161,9 +225,9 @@ func (s *session) make(b []byte, j job) ([]byte, error) {
 		}.Message(int(j.begin)).Append(b), nil
 	}
 	b = wire.AppendPieceHeader(b, j.index, j.begin, int(j.length))
-	b = b[:len(b)+int(j.length)]
-	_, err := s.file.ReadAt(b[wire.PieceHeader:], s.torrent.Offset(int(j.index))+int64(j.begin))
-	return b, err
+	block := b[len(b) : len(b)+int(j.length)]
+	_, err := s.file.ReadAt(block, s.torrent.Offset(int(j.index))+int64(j.begin))
+	return b[:len(b)+len(block)], err
 }
 
 // window follows what a peer takes.

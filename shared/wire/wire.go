@@ -44,7 +44,8 @@ const (
 	RequestQueue = 256
 )
 
-const protocol = "\x13BitTorrent protocol"
+// Protocol is what a handshake begins with.
+const Protocol = "\x13BitTorrent protocol"
 
 // ErrProtocol is what every error of reading wraps.
 var ErrProtocol = errors.New("not the BitTorrent protocol")
@@ -70,13 +71,13 @@ func (h Handshake) Append(b []byte) []byte {
 	if h.Fast {
 		reserved[7] |= 0x04
 	}
-	b = append(append(b, protocol...), reserved[:]...)
+	b = append(append(b, Protocol...), reserved[:]...)
 	return append(append(b, h.InfoHash[:]...), h.PeerID[:]...)
 }
 
 // ParseHandshake reads the first HandshakeLength bytes of b.
 func ParseHandshake(b []byte) (Handshake, error) {
-	if len(b) < HandshakeLength || string(b[:20]) != protocol {
+	if len(b) < HandshakeLength || string(b[:20]) != Protocol {
 		return Handshake{}, broken("handshake")
 	}
 	return Handshake{
@@ -236,7 +237,7 @@ func (s *Splitter) Feed(b []byte, handshake func(Handshake) error, message func(
 	}
 	if !s.handshaken {
 		if len(b) < HandshakeLength {
-			if n := min(len(b), len(protocol)); string(b[:n]) != protocol[:n] {
+			if n := min(len(b), len(Protocol)); string(b[:n]) != Protocol[:n] {
 				return broken("handshake")
 			}
 			s.buf = append([]byte(nil), b...)
