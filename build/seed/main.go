@@ -33,6 +33,7 @@ import (
 	"kinopod/pod/tracker"
 	"kinopod/shared/api"
 	"kinopod/shared/magnet"
+	"kinopod/shared/network"
 	"kinopod/shared/torrent"
 )
 
@@ -70,7 +71,7 @@ func seed(ctx context.Context) error {
 		return err
 	}
 	base := "http://" + l.Addr().String()
-	trackers := []string{"ws://" + l.Addr().String() + api.PathTrackerSocket, base + api.PathAnnounce}
+	trackers := api.Trackers(network.Host(l.Addr().String()), false, api.Pass{})
 	metainfo, err := f.meta.Metainfo(trackers, nil)
 	if err != nil {
 		return err

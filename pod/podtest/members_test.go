@@ -30,7 +30,7 @@ func mediaOf(t *testing.T, v api.Video) media {
 	if err != nil || len(m.Trackers) != 2 || len(m.WebSeeds) != 1 || len(m.Sources) != 1 || m.WebSeeds[0] != v.StreamURL || m.Sources[0] != v.TorrentURL {
 		t.Fatalf("%s: %v", v.Magnet, err)
 	}
-	return media{v.StreamURL, v.TorrentURL, m.Trackers[0], m.Trackers[1]}
+	return media{v.StreamURL, v.TorrentURL, m.Trackers[1], m.Trackers[0]}
 }
 
 // come tries each way to the film without a session and says which let one in.

@@ -213,7 +213,6 @@ func (stream) OnBufferedAmountLow(func()) {}
 type patientWriter struct{ net.Conn }
 
 // Write implements io.Writer.
-
 func (c patientWriter) Write(b []byte) (int, error) {
 	written := 0
 	for {

@@ -130,9 +130,10 @@ func LinksOf(v *video.Video, secure bool, pass Pass) Links {
 	return l
 }
 
-// Trackers are those of a pod, for its own files.
+// Trackers are those of a pod, for its own files. The one for BitTorrent clients comes first:
+// aria2c tries the other one, which it does not know, for two seconds. Browsers take theirs.
 func Trackers(h network.Host, secure bool, pass Pass) []string {
-	return []string{WithPass(SocketBase(h, secure)+PathTrackerSocket, pass), WithPass(Base(h, secure)+PathAnnounce, pass)}
+	return []string{WithPass(Base(h, secure)+PathAnnounce, pass), WithPass(SocketBase(h, secure)+PathTrackerSocket, pass)}
 }
 
 // Base is the address of a pod without a path.

@@ -41,7 +41,7 @@ type tracker struct {
 	interval   time.Duration
 	announced  time.Time // at last
 	announceAt time.Time // sooner than wait says; zero for not
-	event      string // to be sent with the next announce
+	event      string    // to be sent with the next announce
 	pending    map[announce.OfferID]*peer
 	gathering  *round
 	bare       bool // the latest announce had no offers, for want of viewers
