@@ -339,6 +339,32 @@ func TestAConnectionThatDoesNotOpen(t *testing.T) {
 	})
 }
 
+// Who met some, but nobody who is ahead, looks for others soon.
+func TestWhoHasNobodyAheadLooksForOthers(t *testing.T) {
+	w := newWorld(t, 4*mib, piece)
+	e := New(Config{Torrent: w.torrent, Log: slog.New(slog.DiscardHandler)})
+	tr := &tracker{e: e, interval: defaultInterval}
+	e.others, e.counted = 7, true
+	var met []*peer
+	for range 6 {
+		p := &peer{e: e, known: true, has: wire.NewBits(e.t.Pieces())}
+		e.peers[p] = struct{}{}
+		met = append(met, p)
+	}
+	if got := tr.wait(); got != alone {
+		t.Errorf("with nobody ahead the next announce is after %s", got)
+	}
+	met[0].count(0, true)
+	if got := tr.wait(); got != defaultInterval {
+		t.Errorf("with somebody ahead the next announce is after %s", got)
+	}
+	e.peers = map[*peer]struct{}{}
+	e.others = 0
+	if got := tr.wait(); got != defaultInterval {
+		t.Errorf("with nobody else the next announce is after %s", got)
+	}
+}
+
 // A device that gets to everything late has more in reserve, until it is well again.
 func TestALateDeviceKeepsMoreInReserve(t *testing.T) {
 	w := newWorld(t, 4*mib, piece)
