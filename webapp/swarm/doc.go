@@ -32,7 +32,7 @@
 //     and tells the others what it fetches (wire.Coming); they wait, and get it from
 //     there.
 //   - The pod's own WebRTC seeder costs its pod a hundred times what a byte by HTTP
-//     costs. It is asked where the web seed fails.
+//     costs. It is connected, and asked, where the web seed fails.
 //
 // Until somebody has read, the player has its bytes by plain HTTP: then nothing comes
 // from the web seed, or the pod would send them twice. What was played that way is

@@ -35,10 +35,8 @@ func TestASeekDoesNotWaitForAWholePiece(t *testing.T) {
 		}
 		e.SetPlayback(Playback{Buffered: 16})
 		w.until("all is here", time.Minute, func() bool { return statsOf(t, e).FromWebSeed == int64(len(w.data)) })
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if w.served != int64(len(w.data)) {
-			t.Errorf("the web seed gave %d bytes for %d", w.served, len(w.data))
+		if n := w.fromWebSeed(); n != int64(len(w.data)) {
+			t.Errorf("the web seed gave %d bytes for %d", n, len(w.data))
 		}
 	})
 }

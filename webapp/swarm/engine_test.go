@@ -34,8 +34,8 @@ func TestWebSeedAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := statsOf(t, e)
-		if s.FromWebSeed != w.torrent.Length || !s.Complete || w.served != w.torrent.Length {
-			t.Errorf("%d of %d from the web seed, which served %d", s.FromWebSeed, w.torrent.Length, w.served)
+		if s.FromWebSeed != w.torrent.Length || !s.Complete || w.fromWebSeed() != w.torrent.Length {
+			t.Errorf("%d of %d from the web seed, which served %d", s.FromWebSeed, w.torrent.Length, w.fromWebSeed())
 		}
 	})
 }
@@ -212,10 +212,8 @@ func TestSeekFetchesWhatIsNeeded(t *testing.T) {
 		if _, err := e.Read(ctx, 30*mib, 1); err != nil {
 			t.Fatal(err)
 		}
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if w.served > 3*mib {
-			t.Errorf("the web seed served %d bytes before the seek was answered", w.served)
+		if n := w.fromWebSeed(); n > 3*mib {
+			t.Errorf("the web seed served %d bytes before the seek was answered", n)
 		}
 	})
 }
@@ -242,9 +240,7 @@ func TestViewersSideBySideShareOneCopy(t *testing.T) {
 				t.Errorf("stalled %s, %v", r.stalled, r.err)
 			}
 		}
-		w.mu.Lock()
-		copies := float64(w.served) / float64(w.torrent.Length)
-		w.mu.Unlock()
+		copies := float64(w.fromWebSeed()) / float64(w.torrent.Length)
 		t.Logf("%.2f copies by HTTP for %d viewers", copies, viewers)
 		if copies > 2 {
 			t.Errorf("%.2f copies by HTTP for %d viewers", copies, viewers)

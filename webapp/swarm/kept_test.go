@@ -29,8 +29,8 @@ func TestPiecesOfAnEarlierVisit(t *testing.T) {
 		}
 		s := statsOf(t, e)
 		// The run under way when the player met the torn piece is left, with what of it was on the way.
-		if want := w.torrent.Length/2 + piece; s.FromWebSeed != want || w.served < want || w.served > want+piece {
-			t.Errorf("%d from the web seed, which served %d; want %d: what was not there, and the piece that was torn", s.FromWebSeed, w.served, want)
+		if want := w.torrent.Length/2 + piece; s.FromWebSeed != want || w.fromWebSeed() < want || w.fromWebSeed() > want+piece {
+			t.Errorf("%d from the web seed, which served %d; want %d: what was not there, and the piece that was torn", s.FromWebSeed, w.fromWebSeed(), want)
 		}
 		if s.Pieces[5].Source != WebSeed || s.Pieces[6].Source != Local || !s.Complete {
 			t.Errorf("%+v, %+v, complete: %v", s.Pieces[5], s.Pieces[6], s.Complete)
@@ -89,8 +89,8 @@ func TestAStoreThatOpensLate(t *testing.T) {
 		read := make(chan error, 1)
 		go func() { _, err := e.Read(within(t, 20*time.Second), 0, 1); read <- err }()
 		time.Sleep(time.Second)
-		if s := statsOf(t, e); len(s.Peers) != 1 || w.served > 0 || s.FromViewers > 0 {
-			t.Errorf("before the store is open: %d peers, %d from the web seed, %d from viewers", len(s.Peers), w.served, s.FromViewers)
+		if s := statsOf(t, e); len(s.Peers) != 1 || w.fromWebSeed() > 0 || s.FromViewers > 0 {
+			t.Errorf("before the store is open: %d peers, %d from the web seed, %d from viewers", len(s.Peers), w.fromWebSeed(), s.FromViewers)
 		}
 		if err := <-read; err != nil || time.Since(began) != 2*time.Second {
 			t.Errorf("piece 0 after %s: %v", time.Since(began), err)
@@ -132,7 +132,7 @@ func TestAFilmThatDoesNotFit(t *testing.T) {
 		}
 		// Another viewer asks for what fell out: it does not get it, and nobody else has to
 		// pay for it.
-		served := w.served
+		served := w.fromWebSeed()
 		other := w.engine(func(c *Config) { c.WebSeed = "" })
 		if _, err := other.Read(within(t, time.Minute), 0, 1); err == nil {
 			t.Error("piece 0 is still there")
@@ -140,8 +140,8 @@ func TestAFilmThatDoesNotFit(t *testing.T) {
 		if _, err := other.Read(within(t, time.Minute), w.torrent.Length-1, 1); err != nil {
 			t.Error("the last piece is not there")
 		}
-		if w.served > served {
-			t.Errorf("the web seed served %d bytes for pieces that fell out", w.served-served)
+		if w.fromWebSeed() > served {
+			t.Errorf("the web seed served %d bytes for pieces that fell out", w.fromWebSeed()-served)
 		}
 	})
 }

@@ -213,6 +213,7 @@ func (w *webSeed) fail(e *Engine, rest time.Duration) {
 	}
 	w.strikes++
 	w.benched = e.now.Add(rest)
+	e.tickPod() // at once
 }
 
 // stop ends the request under way and gives its pieces back.

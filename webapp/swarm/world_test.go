@@ -102,6 +102,13 @@ func (w *world) piece(i int) piecestore.Chunk {
 	return piecestore.FromBytes(w.data[off : off+w.torrent.PieceSize(i)])
 }
 
+// fromWebSeed is how many bytes the web seed gave.
+func (w *world) fromWebSeed() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.served
+}
+
 // readAll reads the file from from to its end and compares.
 func (w *world) readAll(ctx context.Context, e *Engine, from int) error {
 	got := make([]byte, 0, len(w.data))
