@@ -29,15 +29,20 @@ func (p *peer) eta(n int64) time.Duration {
 }
 
 // finishes is the time until f, which p brings, is here: by what p could do before, or
-// by how f goes, which is the slower where p has much to do.
+// by how f goes since its first block came, which is the slower where p has much to do.
 func (p *peer) finishes(f *fetch) time.Duration {
-	bytes := max(float64(p.outstanding), float64(f.left()))
-	hoped := time.Duration(bytes / p.speed() * float64(time.Second))
-	since := p.e.now.Sub(f.asked)
-	if got := p.e.t.PieceSize(f.piece) - f.left(); got > 0 {
-		since = time.Duration(float64(since) * float64(f.left()) / float64(got))
+	var bytes int64 // it comes after what was asked for before it
+	for _, g := range p.fetching {
+		if bytes += g.left(); g == f {
+			break
+		}
 	}
-	return max(hoped, since) + p.e.now.Sub(f.last)
+	hoped := time.Duration(float64(bytes) / p.speed() * float64(time.Second))
+	var goes time.Duration
+	if got := p.e.t.PieceSize(f.piece) - f.left() - int64(f.block); got > 0 {
+		goes = time.Duration(float64(p.e.now.Sub(f.began)) * float64(f.left()) / float64(got))
+	}
+	return max(hoped, goes) + p.e.now.Sub(f.last)
 }
 
 // pipeline is the number of bytes to keep asked for: about a second's worth.
@@ -119,6 +124,9 @@ func (p *peer) gotBlock(i, begin int, block piecestore.Chunk) error {
 		return fmt.Errorf("%w: a block of %d bytes", wire.ErrProtocol, block.Len())
 	}
 	f.room(int(e.t.PieceSize(i))).CopyFrom(begin, block)
+	if f.began.IsZero() {
+		f.began = e.now
+	}
 	f.got[b] = true
 	f.missing -= block.Len()
 	f.last, p.lastBlock = e.now, e.now

@@ -125,6 +125,33 @@ func TestSourcesThatDieAreNotSeen(t *testing.T) {
 	})
 }
 
+// A web seed that fails takes nothing from viewers, who are just fast enough for the film.
+func TestAWebSeedThatFailsTakesNothingFromViewers(t *testing.T) {
+	for name, fail := range map[string]func(w *world){
+		"with errors": func(w *world) { w.webSeedDown = true },
+		"by silence":  func(w *world) { w.webSeedHangs = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := film(t, 60)
+				for range 3 {
+					w.engine(func(c *Config) {
+						c.Complete, c.Network = true, &memNetwork{w: w, up: w.uplink(234e3)}
+					})
+				}
+				fail(w)
+				time.Sleep(time.Second)
+				e := w.engine(nil)
+				w.until("they are met", 10*time.Second, func() bool { return len(statsOf(t, e).Peers) == 3 })
+				stalled, err := w.play(t.Context(), e, 10*time.Second, 3*500<<10)
+				if err != nil || stalled > 0 {
+					t.Errorf("stalled %s, %v", stalled, err)
+				}
+			})
+		})
+	}
+}
+
 // Viewers that lie in the first half of each piece, and do not send the other: what they
 // begin and the web seed ends is wrong, and nobody can tell whose fault it is. The web seed
 // brings such a piece whole, and is trusted as before.

@@ -18,6 +18,7 @@ type fetch struct {
 	got       []bool // blocks, from a peer
 	missing   int    // bytes
 	asked     time.Time
+	began     time.Time // the first block, from a peer
 	last      time.Time // the last block, or when it was asked for
 	verifying bool
 }

@@ -298,8 +298,9 @@ func (e *Engine) webSeedWants(i int) bool {
 	}
 	d, reserve := e.deadline(i), e.reserve()
 	if f := e.busy[i]; f != nil {
-		// It takes over what a peer will not bring in time.
-		return f.by != nil && !f.verifying && d < reserve && f.by.finishes(f) > max(d, e.web.eta(e.t.PieceSize(i)))
+		// It takes over what a peer will not bring in time; where it failed it has to bring
+		// something else first.
+		return f.by != nil && !f.verifying && e.web.strikes == 0 && d < reserve && f.by.finishes(f) > max(d, e.web.eta(e.t.PieceSize(i)))
 	}
 	if d < reserve {
 		return !e.inTime(i, d)
@@ -369,6 +370,11 @@ func (e *Engine) nextForWebSeed() (first, last int, ok bool) {
 			first = i
 		}
 	}
+	if first < 0 && e.web.strikes > 0 { // is it back?
+		if i, ok := e.nobodys(); ok {
+			return i, i, true
+		}
+	}
 	if first < 0 {
 		return e.backfill()
 	}
@@ -381,6 +387,18 @@ func (e *Engine) nextForWebSeed() (first, last int, ok bool) {
 		n += e.t.PieceSize(last + 1)
 	}
 	return first, last, true
+}
+
+// nobodys is the first piece within the reach that is neither here nor on its way; ok is
+// false where there is none.
+func (e *Engine) nobodys() (i int, ok bool) {
+	reach := e.reach()
+	for i := e.firstMissing(); i < e.t.Pieces() && e.deadline(i) < reach; i++ {
+		if e.wanted(i) {
+			return i, true
+		}
+	}
+	return 0, false
 }
 
 // backfill is what was played before the engine was there, and every newcomer needs

@@ -231,8 +231,18 @@ func (w *webSeed) stop(e *Engine) {
 	cancel()
 }
 
+// silence is how long the request under way may bring nothing. Where the player waits for
+// what a viewer has it is no longer than a viewer's would be.
+func (w *webSeed) silence(e *Engine) time.Duration {
+	least := leastSilence
+	if i := w.run[0].piece; e.stalled && e.avail[i] > 0 {
+		least = silence
+	}
+	return min(mostSilence, max(least, 4*w.latency))
+}
+
 func (w *webSeed) tick(e *Engine) {
-	if w.cancel != nil && len(w.run) > 0 && e.now.Sub(w.run[0].last) > e.patience(min(mostSilence, max(leastSilence, 4*w.latency))) {
+	if w.cancel != nil && len(w.run) > 0 && e.now.Sub(w.run[0].last) > e.patience(w.silence(e)) {
 		e.log.Warn("the web seed is silent")
 		w.fail(e, 0)
 	}

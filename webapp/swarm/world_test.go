@@ -39,6 +39,7 @@ type world struct {
 	wait     sync.WaitGroup
 
 	webSeedDown  bool
+	webSeedHangs bool // it takes requests, and sends nothing
 	trackerDown  bool
 	unopened     int // connections that are agreed on next, and never open; guarded by mu
 	webSeedSpoil bool
@@ -468,7 +469,7 @@ func (n *memNetwork) Fetch(_ string, from, to int64, _ bool, on FetchEvents) fun
 	w := n.w
 	ctx, cancel := context.WithCancel(context.Background())
 	w.mu.Lock()
-	down, spoil, delay := w.webSeedDown, w.webSeedSpoil, w.webSeedDelay
+	down, hangs, spoil, delay := w.webSeedDown, w.webSeedHangs, w.webSeedSpoil, w.webSeedDelay
 	w.requests++
 	w.mu.Unlock()
 	w.wait.Add(1)
@@ -476,6 +477,10 @@ func (n *memNetwork) Fetch(_ string, from, to int64, _ bool, on FetchEvents) fun
 		defer w.wait.Done()
 		if down {
 			on.Done(errors.New("503"))
+			return
+		}
+		if hangs {
+			<-ctx.Done()
 			return
 		}
 		time.Sleep(2 * w.latency)
