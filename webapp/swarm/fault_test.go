@@ -193,45 +193,68 @@ func TestPiecesThatLiarsBegan(t *testing.T) {
 	})
 }
 
-// The tracker is away for five minutes: who plays notices nothing, and is back within
-// 30 s.
+// The tracker is away for five minutes: who plays notices nothing, and all are back
+// within 30 s, also where it went without a word.
 func TestTheTrackerDiesAndReturns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := film(t, 400)
-		w.engine(func(c *Config) { c.Complete = true })
-		e := w.engine(nil)
-		done := make(chan error, 1)
-		go func() {
-			stalled, err := w.play(context.Background(), e, 10*time.Second, 500<<10)
-			if err == nil && stalled > 0 {
-				err = errors.New("stalled " + stalled.String())
-			}
-			done <- err
-		}()
-		time.Sleep(20 * time.Second)
-		w.mu.Lock()
-		w.trackerDown = true
-		was := w.members
-		w.members = map[announce.ID]*memSocket{}
-		w.mu.Unlock()
-		for _, s := range was {
-			s.in.box.post(func() { s.on.Closed(errors.New("reset")) })
-		}
-		time.Sleep(5 * time.Minute)
-		w.mu.Lock()
-		w.trackerDown = false
-		w.mu.Unlock()
-		time.Sleep(30 * time.Second)
-		w.mu.Lock()
-		_, back := w.members[announce.ID(e.id)]
-		w.mu.Unlock()
-		if !back {
-			t.Error("not back within 30 s")
-		}
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	for name, away := range map[string]struct {
+		how   func(w *world) *bool
+		reset bool // its connections are, else they die without a word
+	}{
+		"refuses":                                   {func(w *world) *bool { return &w.trackerDown }, true},
+		"swallows what is sent, after a reset":      {func(w *world) *bool { return &w.trackerLost }, true},
+		"answers nothing, after a reset":            {func(w *world) *bool { return &w.trackerMute }, true},
+		"refuses, and died without a word":          {func(w *world) *bool { return &w.trackerDown }, false},
+		"swallows what is sent, and nobody is told": {func(w *world) *bool { return &w.trackerLost }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := film(t, 400)
+				var all []*Engine
+				for range 8 {
+					all = append(all, w.engine(func(c *Config) { c.Complete = true }))
+				}
+				e := w.engine(nil)
+				all = append(all, e)
+				done := make(chan error, 1)
+				go func() {
+					stalled, err := w.play(context.Background(), e, 10*time.Second, 500<<10)
+					if err == nil && stalled > 0 {
+						err = errors.New("stalled " + stalled.String())
+					}
+					done <- err
+				}()
+				time.Sleep(20 * time.Second)
+				w.mu.Lock()
+				*away.how(w) = true
+				was := w.members
+				w.members = map[announce.ID]*memSocket{}
+				for _, s := range was {
+					s.deaf = true
+				}
+				w.mu.Unlock()
+				for _, s := range was {
+					if away.reset {
+						s.in.box.post(func() { s.on.Closed(errors.New("reset")) })
+					}
+				}
+				time.Sleep(5 * time.Minute)
+				w.mu.Lock()
+				*away.how(w) = false
+				w.mu.Unlock()
+				time.Sleep(30 * time.Second)
+				w.mu.Lock()
+				for _, e := range all {
+					if w.members[announce.ID(e.id)] == nil {
+						t.Error("not back within 30 s")
+					}
+				}
+				w.mu.Unlock()
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }
 
 // A film of ten minutes that is left in the middle: little was fetched for nothing.

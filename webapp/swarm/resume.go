@@ -48,11 +48,10 @@ func (e *Engine) tickClock() {
 // here, and not come to yet.
 func (e *Engine) patience(d time.Duration) time.Duration { return d + 2*e.lag }
 
-// redial leaves the connection that there is, without a word that would not arrive.
+// redial dials anew at once.
 func (tr *tracker) redial() {
 	if tr.socket != nil {
-		tr.socket.Close()
-		tr.lost(errAway)
+		tr.giveUp(errAway)
 	}
 	tr.retries, tr.dialAt = 0, tr.e.now
 }

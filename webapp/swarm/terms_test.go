@@ -354,6 +354,10 @@ func TestWhoHasNobodyAheadLooksForOthers(t *testing.T) {
 	if got := tr.wait(); got != alone {
 		t.Errorf("with nobody ahead the next announce is after %s", got)
 	}
+	e.others = len(met)
+	if got := tr.wait(); got != lonelyInterval {
+		t.Errorf("with nobody ahead of all whom the tracker counted the next announce is after %s", got)
+	}
 	met[0].count(0, true)
 	if got := tr.wait(); got != defaultInterval {
 		t.Errorf("with somebody ahead the next announce is after %s", got)

@@ -3,6 +3,7 @@ package swarm
 import (
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	mrand "math/rand/v2"
 	"time"
 
@@ -24,6 +25,8 @@ const (
 	firstRetry      = time.Second
 	lastRetry       = time.Minute
 	lastRedial      = 18 * time.Second // a tracker that is back sees us within 30 s
+	dialTime        = 8 * time.Second  // until a connection is open
+	responseTime    = 8 * time.Second  // until an announce is answered
 )
 
 // tracker is one tracker by WebSocket. It introduces viewers to each other.
@@ -32,14 +35,16 @@ type tracker struct {
 	url     string
 	socket  Socket // nil while there is none
 	open    bool
-	dialAt  time.Time
+	dialAt  time.Time // the next one, or the one under way
 	retries int
 	serial  int // tells late callbacks of an earlier socket
 
 	refused    bool // it does not serve this torrent, or not now
 	others     int  // viewers that it counts besides us
+	lacking    int  // of them and us, those who have not all
 	interval   time.Duration
 	announced  time.Time // at last
+	unanswered time.Time // the first announce since an answer; zero for none
 	announceAt time.Time // sooner than wait says; zero for not
 	event      string    // to be sent with the next announce
 	pending    map[announce.OfferID]*peer
@@ -57,7 +62,7 @@ type round struct {
 
 func (e *Engine) startTrackers() {
 	for _, url := range e.cfg.Trackers {
-		tr := &tracker{e: e, url: url, interval: defaultInterval, dialAt: e.now, pending: map[announce.OfferID]*peer{}}
+		tr := &tracker{e: e, url: url, interval: defaultInterval, pending: map[announce.OfferID]*peer{}}
 		e.trackers = append(e.trackers, tr)
 		tr.dial()
 	}
@@ -65,6 +70,7 @@ func (e *Engine) startTrackers() {
 
 func (tr *tracker) dial() {
 	tr.serial++
+	tr.dialAt = tr.e.now
 	serial := tr.serial
 	post := func(f func()) {
 		tr.e.box.post(func() {
@@ -83,8 +89,13 @@ func (tr *tracker) dial() {
 
 func (tr *tracker) opened() {
 	tr.open = true
-	tr.retries = 0
 	tr.beginRound()
+}
+
+// giveUp leaves the connection that there is, without a word that would not arrive.
+func (tr *tracker) giveUp(err error) {
+	tr.socket.Close()
+	tr.lost(err)
 }
 
 // lost tries again later, and later with each failure; the connections to other
@@ -92,10 +103,17 @@ func (tr *tracker) opened() {
 func (tr *tracker) lost(err error) {
 	tr.e.log.Debug("tracker lost", "err", err)
 	tr.serial++
-	tr.socket, tr.open, tr.gathering = nil, false, nil
 	wait := min(lastRedial, firstRetry<<min(tr.retries, 10))
 	tr.retries++
-	tr.dialAt = tr.e.now.Add(wait/2 + mrand.N(wait))
+	since := tr.e.now // it failed, which shows late where it does without a word
+	switch {
+	case !tr.unanswered.IsZero():
+		since = tr.unanswered
+	case !tr.open:
+		since = tr.dialAt
+	}
+	tr.dialAt = since.Add(wait/2 + mrand.N(wait))
+	tr.socket, tr.open, tr.gathering, tr.unanswered = nil, false, nil, time.Time{}
 	for id, p := range tr.pending {
 		delete(tr.pending, id)
 		p.close(err)
@@ -110,7 +128,15 @@ func (tr *tracker) tick() {
 		}
 		return
 	}
-	if !tr.open {
+	// What is lost on its way is lost without a word.
+	switch {
+	case !tr.open && e.now.Sub(tr.dialAt) > e.patience(dialTime):
+		tr.giveUp(errors.New("no connection in time"))
+		return
+	case !tr.open:
+		return
+	case !tr.unanswered.IsZero() && e.now.Sub(tr.unanswered) > e.patience(responseTime):
+		tr.giveUp(errors.New("no answer in time"))
 		return
 	}
 	for id, p := range tr.pending {
@@ -189,15 +215,22 @@ func (tr *tracker) announce() {
 	})
 	tr.event = ""
 	tr.announced, tr.announceAt = e.now, time.Time{}
+	if tr.unanswered.IsZero() {
+		tr.unanswered = e.now
+	}
 }
 
 // wait is how long after an announce the next one comes.
 func (tr *tracker) wait() time.Duration {
+	others := tr.e.others
+	if tr.e.missing == 0 {
+		others = min(others, tr.lacking) // two who have all do not meet
+	}
 	switch n := tr.e.viewers(); {
 	case tr.refused:
-	case n < min(fewPeers, tr.e.others) && tr.e.enough(), n < min(wantPeers, tr.e.others) && tr.e.unserved():
+	case n < min(fewPeers, others) && tr.e.enough(), n < min(wantPeers, others) && tr.e.unserved():
 		return min(tr.interval, alone)
-	case n < tr.e.others && n < wantPeers/2:
+	case n < others && n < wantPeers/2, others > 0 && tr.e.unserved(): // there may be more by now
 		return min(tr.interval, lonelyInterval)
 	}
 	return tr.interval
@@ -251,6 +284,7 @@ func (tr *tracker) message(b []byte) {
 		e.log.Debug("tracker message", "err", err)
 	case r.Failure != "":
 		e.log.Warn("the tracker refused", "reason", r.Failure)
+		tr.answered()
 		tr.refused, e.changed = true, true
 	case r.Action != announce.ActionAnnounce || r.InfoHash != announce.ID(e.t.InfoHash):
 	case r.Offer != nil:
@@ -265,9 +299,10 @@ func (tr *tracker) message(b []byte) {
 		if r.Interval > 0 {
 			tr.interval = time.Duration(min(max(r.Interval, 10), 3600)) * time.Second
 		}
+		tr.answered()
 		e.counted = true
 		tr.refused = false
-		tr.others = max(0, r.Complete+r.Incomplete-1)
+		tr.others, tr.lacking = max(0, r.Complete+r.Incomplete-1), r.Incomplete
 		if tr == e.trackers[0] && (e.cfg.OfferURL != "" || e.podID != (wire.PeerID{})) {
 			tr.others = max(0, tr.others-1) // the pod's seeder counts as one
 		}
@@ -281,6 +316,9 @@ func (tr *tracker) message(b []byte) {
 		}
 	}
 }
+
+// answered notes that the tracker is well.
+func (tr *tracker) answered() { tr.unanswered, tr.retries = time.Time{}, 0 }
 
 // offered answers another peer's offer.
 func (tr *tracker) offered(r announce.Received) {

@@ -40,8 +40,10 @@ type world struct {
 
 	webSeedDown  bool
 	webSeedHangs bool // it takes requests, and sends nothing
-	trackerDown  bool
-	unopened     int // connections that are agreed on next, and never open; guarded by mu
+	trackerDown  bool // it refuses connections
+	trackerLost  bool // nothing comes of a connection to it
+	trackerMute  bool // it takes connections, and answers nothing
+	unopened     int  // connections that are agreed on next, and never open; guarded by mu
 	webSeedSpoil bool
 	webSeedDelay time.Duration // a 16 KiB
 	latency      time.Duration // of everything, one way
@@ -380,8 +382,11 @@ func (n *memNetwork) Dial(_ string, on SocketEvents) Socket {
 	s.in.box.post(func() {
 		time.Sleep(3 * n.w.latency)
 		n.w.mu.Lock()
-		down := n.w.trackerDown
+		down, lost := n.w.trackerDown, n.w.trackerLost
 		n.w.mu.Unlock()
+		if lost {
+			return
+		}
 		if down {
 			on.Closed(errors.New("refused"))
 			return
@@ -409,7 +414,7 @@ func (s *memSocket) Send(text []byte) {
 	w := s.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s.deaf {
+	if s.deaf || w.trackerMute {
 		return
 	}
 	if m.Answer != nil {
@@ -427,7 +432,13 @@ func (s *memSocket) Send(text []byte) {
 	if m.Event == announce.Stopped {
 		delete(w.members, m.PeerID)
 	}
-	s.tell(map[string]any{"action": "announce", "info_hash": m.InfoHash, "interval": 120, "complete": 0, "incomplete": len(w.members)})
+	complete := 0
+	for _, o := range w.members {
+		if o.seeds {
+			complete++
+		}
+	}
+	s.tell(map[string]any{"action": "announce", "info_hash": m.InfoHash, "interval": 120, "complete": complete, "incomplete": len(w.members) - complete})
 	others := make([]*memSocket, 0, len(w.members))
 	for id, o := range w.members {
 		if id != m.PeerID && !(s.seeds && o.seeds) { // two who have all have nothing to tell each other
