@@ -287,6 +287,17 @@ func (p *player) listen() {
 		p.online()
 		return nil
 	}))
+	// From one network to the other a phone is not offline. Not all browsers tell.
+	if line := js.Global().Get("navigator").Get("connection"); line.Truthy() {
+		was := line.Get("type")
+		line.Call("addEventListener", "change", js.FuncOf(func(js.Value, []js.Value) any {
+			if now := line.Get("type"); !now.Equal(was) {
+				was = now
+				p.online()
+			}
+			return nil
+		}))
+	}
 	on("error", func(s *showing) {
 		if s.engine != nil || s.beside {
 			p.again(s)

@@ -65,15 +65,18 @@
   };
   if (!choice().told) {
     root.dataset.tell = "";
-    let seen = 0;
+    let seen = 0; // ms
+    let looked = performance.now();
     const done = () => {
       delete root.dataset.tell;
       clearInterval(timer);
     };
     const timer = setInterval(() => {
       const notice = document.getElementById("tell");
+      const since = performance.now() - looked; // a busy device looks late
+      looked += since;
       if (!inSight(notice)) return;
-      seen += look;
+      seen += Math.min(since, 4 * look);
       if (seen >= toldAfter && !choice().told) told();
       if (seen >= goneAfter && !notice.matches(":hover, :focus-within")) done();
     }, look);
