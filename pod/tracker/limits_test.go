@@ -76,43 +76,47 @@ func TestSocketsOfOneAddress(t *testing.T) {
 const upgrade = "GET /tracker/socket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 
 func TestSocketsInAll(t *testing.T) {
-	w := start(t, plain, Config{Open: true, Limits: Limits{Connections: 2}}, nil)
-	w.dial()
-	w.dial()
-	if _, err := w.dialStatus(""); refusedWith(err) != 503 {
-		t.Errorf("%v", err)
-	}
+	everyPath(t, func(t *testing.T, p path) {
+		w := start(t, p, Config{Open: true, Limits: Limits{Connections: 2}}, nil)
+		w.dial()
+		w.dial()
+		if _, err := w.dialStatus(""); refusedWith(err) != 503 {
+			t.Errorf("%v", err)
+		}
+	})
 }
 
 func TestAddressesAreLimitedOneByOne(t *testing.T) {
-	trusted := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")}
-	type hop struct {
-		forwarded string
-		ok        bool
-	}
-	for _, c := range []struct {
-		name    string
-		trusted []netip.Prefix
-		hops    []hop
-	}{
-		{"behind a proxy", trusted, []hop{{"192.0.2.1", true}, {"192.0.2.1", false}, {"192.0.2.2", true}}},
-		{"a /64 is one address", trusted, []hop{{"2001:db8::1", true}, {"2001:db8::ffff:1", false}, {"2001:db8:0:1::1", true}}},
-		{"a forged first hop", trusted, []hop{{"1.1.1.1, 192.0.2.1", true}, {"2.2.2.2, 192.0.2.1", false}}},
-		{"a second proxy", trusted, []hop{{"192.0.2.1, 10.0.0.9", true}, {"192.0.2.1", false}}},
-		{"mapped", trusted, []hop{{"::ffff:192.0.2.1", true}, {"192.0.2.1", false}}},
-		{"nonsense is the proxy's", trusted, []hop{{"nobody", true}, {"127.0.0.1", false}}},
-		{"nobody is trusted", nil, []hop{{"192.0.2.1", true}, {"192.0.2.2", false}}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			w := start(t, plain, Config{Open: true, ConnectionsPerAddress: 1, TrustedProxies: c.trusted}, nil)
-			for _, hop := range c.hops {
-				_, err := w.dialStatus("X-Forwarded-For: " + hop.forwarded + "\r\n")
-				if hop.ok && err != nil || !hop.ok && refusedWith(err) != 429 {
-					t.Errorf("%s: %v", hop.forwarded, err)
+	everyPath(t, func(t *testing.T, p path) {
+		trusted := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")}
+		type hop struct {
+			forwarded string
+			ok        bool
+		}
+		for _, c := range []struct {
+			name    string
+			trusted []netip.Prefix
+			hops    []hop
+		}{
+			{"behind a proxy", trusted, []hop{{"192.0.2.1", true}, {"192.0.2.1", false}, {"192.0.2.2", true}}},
+			{"a /64 is one address", trusted, []hop{{"2001:db8::1", true}, {"2001:db8::ffff:1", false}, {"2001:db8:0:1::1", true}}},
+			{"a forged first hop", trusted, []hop{{"1.1.1.1, 192.0.2.1", true}, {"2.2.2.2, 192.0.2.1", false}}},
+			{"a second proxy", trusted, []hop{{"192.0.2.1, 10.0.0.9", true}, {"192.0.2.1", false}}},
+			{"mapped", trusted, []hop{{"::ffff:192.0.2.1", true}, {"192.0.2.1", false}}},
+			{"nonsense is the proxy's", trusted, []hop{{"nobody", true}, {"127.0.0.1", false}}},
+			{"nobody is trusted", nil, []hop{{"192.0.2.1", true}, {"192.0.2.2", false}}},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				w := start(t, p, Config{Open: true, ConnectionsPerAddress: 1, TrustedProxies: c.trusted}, nil)
+				for _, hop := range c.hops {
+					_, err := w.dialStatus("X-Forwarded-For: " + hop.forwarded + "\r\n")
+					if hop.ok && err != nil || !hop.ok && refusedWith(err) != 429 {
+						t.Errorf("%s: %v", hop.forwarded, err)
+					}
 				}
-			}
-		})
-	}
+			})
+		}
+	})
 }
 
 func TestMessagesOfOneAddress(t *testing.T) {
@@ -167,14 +171,16 @@ func TestVisitorsAreForgotten(t *testing.T) {
 }
 
 func TestTorrentsOfOneConnection(t *testing.T) {
-	w := start(t, plain, Config{Open: true, Limits: Limits{Torrents: 2}}, nil)
-	c := w.dial()
-	c.announce(hash("one"), nil)
-	c.announce(hash("two"), nil)
-	c.send(c.message(hash("three"), nil))
-	c.failure()
-	c.announce(hash("one"), event(announce.Stopped))
-	c.announce(hash("three"), nil)
+	everyPath(t, func(t *testing.T, p path) {
+		w := start(t, p, Config{Open: true, Limits: Limits{Torrents: 2}}, nil)
+		c := w.dial()
+		c.announce(hash("one"), nil)
+		c.announce(hash("two"), nil)
+		c.send(c.message(hash("three"), nil))
+		c.failure()
+		c.announce(hash("one"), event(announce.Stopped))
+		c.announce(hash("three"), nil)
+	})
 }
 
 func TestSlowReader(t *testing.T) {
@@ -265,17 +271,19 @@ func TestQuietConnections(t *testing.T) {
 }
 
 func TestPeersExpire(t *testing.T) {
-	h := hash("film")
-	g := hash("other film")
-	w := start(t, plain, Config{Serves: serving(h, g), Interval: 500 * time.Millisecond, Limits: Limits{Ping: 3 * time.Second}}, nil)
-	a, b := w.dial(), w.dial()
-	a.announce(h, nil)
-	// a lives, but announces this film no more.
-	until(t, "the peer expires", func() bool {
-		a.announce(g, nil)
-		return b.announce(h, event(announce.Stopped)).Incomplete == 0
+	everyPath(t, func(t *testing.T, p path) {
+		h := hash("film")
+		g := hash("other film")
+		w := start(t, p, Config{Serves: serving(h, g), Interval: 500 * time.Millisecond, Limits: Limits{Ping: 3 * time.Second}}, nil)
+		a, b := w.dial(), w.dial()
+		a.announce(h, nil)
+		// a lives, but announces this film no more.
+		until(t, "the peer expires", func() bool {
+			a.announce(g, nil)
+			return b.announce(h, event(announce.Stopped)).Incomplete == 0
+		})
+		a.announce(h, nil)
 	})
-	a.announce(h, nil)
 }
 
 func TestGhostOfAPeerID(t *testing.T) {

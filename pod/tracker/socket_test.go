@@ -61,51 +61,55 @@ func TestPeersAreIntroduced(t *testing.T) {
 }
 
 func TestAnswersThatNobodyAskedFor(t *testing.T) {
-	h, g := hash("film"), hash("other film")
-	w := start(t, plain, Config{Serves: serving(h, g), Limits: Limits{Answer: 100 * time.Millisecond}}, nil)
-	a, b, stranger := w.dial(), w.dial(), w.dial()
-	a.announce(h, nil)
-	a.announce(g, nil)
-	stranger.announce(h, event(announce.Started))
-	stranger.announce(h, event(announce.Stopped))
-	b.announce(h, offers(1))
-	m := a.offer()
-	for name, forge := range map[string]func(*announce.Answer){
-		"another offer":        func(r *announce.Answer) { r.OfferID[0]++ },
-		"another torrent":      func(r *announce.Answer) { r.InfoHash = g },
-		"another peer":         func(r *announce.Answer) { r.ToPeerID[0]++ },
-		"under a foreign name": func(r *announce.Answer) { r.PeerID = stranger.id },
-	} {
+	everyPath(t, func(t *testing.T, p path) {
+		h, g := hash("film"), hash("other film")
+		w := start(t, p, Config{Serves: serving(h, g), Limits: Limits{Answer: 100 * time.Millisecond}}, nil)
+		a, b, stranger := w.dial(), w.dial(), w.dial()
+		a.announce(h, nil)
+		a.announce(g, nil)
+		stranger.announce(h, event(announce.Started))
+		stranger.announce(h, event(announce.Stopped))
+		b.announce(h, offers(1))
+		m := a.offer()
+		for name, forge := range map[string]func(*announce.Answer){
+			"another offer":        func(r *announce.Answer) { r.OfferID[0]++ },
+			"another torrent":      func(r *announce.Answer) { r.InfoHash = g },
+			"another peer":         func(r *announce.Answer) { r.ToPeerID[0]++ },
+			"under a foreign name": func(r *announce.Answer) { r.PeerID = stranger.id },
+		} {
+			r := a.reply(m)
+			forge(&r)
+			a.send(r)
+			a.barrier(isFailure, "a failure")
+			b.barrier(isAnswer, "an answer to "+name)
+		}
 		r := a.reply(m)
-		forge(&r)
-		a.send(r)
-		a.barrier(isFailure, "a failure")
-		b.barrier(isAnswer, "an answer to "+name)
-	}
-	r := a.reply(m)
-	r.PeerID = stranger.id
-	stranger.send(r)
-	stranger.barrier(isFailure, "a failure")
-	b.barrier(isAnswer, "an answer of one who was not asked")
+		r.PeerID = stranger.id
+		stranger.send(r)
+		stranger.barrier(isFailure, "a failure")
+		b.barrier(isAnswer, "an answer of one who was not asked")
 
-	time.Sleep(150 * time.Millisecond)
-	a.send(a.reply(m))
-	a.barrier(isFailure, "a failure")
-	b.barrier(isAnswer, "an answer after its time")
-	if n := w.tracker.Stats().Refused["answer"]; n != 6 {
-		t.Errorf("%d answers refused", n)
-	}
+		time.Sleep(150 * time.Millisecond)
+		a.send(a.reply(m))
+		a.barrier(isFailure, "a failure")
+		b.barrier(isAnswer, "an answer after its time")
+		if n := w.tracker.Stats().Refused["answer"]; n != 6 {
+			t.Errorf("%d answers refused", n)
+		}
+	})
 }
 
 func TestSeedersAreNotIntroducedToSeeders(t *testing.T) {
-	h := hash("film")
-	w := start(t, plain, Config{Serves: serving(h)}, nil)
-	seeder, leecher, newcomer := w.dial(), w.dial(), w.dial()
-	seeder.announce(h, seeding)
-	leecher.announce(h, nil)
-	newcomer.announce(h, func(a *announce.Announce) { offers(5)(a); seeding(a) })
-	leecher.offer()
-	seeder.barrier(isOffer, "an offer of a seeder for a seeder")
+	everyPath(t, func(t *testing.T, p path) {
+		h := hash("film")
+		w := start(t, p, Config{Serves: serving(h)}, nil)
+		seeder, leecher, newcomer := w.dial(), w.dial(), w.dial()
+		seeder.announce(h, seeding)
+		leecher.announce(h, nil)
+		newcomer.announce(h, func(a *announce.Announce) { offers(5)(a); seeding(a) })
+		leecher.offer()
+		seeder.barrier(isOffer, "an offer of a seeder for a seeder")
+	})
 }
 
 func TestFailuresSayWhatFailed(t *testing.T) {
@@ -134,67 +138,71 @@ func TestFailuresSayWhatFailed(t *testing.T) {
 }
 
 func TestOneConnectionSpeaksForOnePeerOfATorrent(t *testing.T) {
-	h, g := hash("film"), hash("other film")
-	w := start(t, plain, Config{Serves: serving(h, g)}, &fakeSeeder{})
-	a, b := w.dial(), w.dial()
-	a.announce(h, nil)
-	a.send(a.message(h, func(m *announce.Announce) { m.PeerID[0]++ }))
-	a.failure()
-	a.announce(g, func(m *announce.Announce) { m.PeerID[0]++ }) // two clients in one process
-	b.id = a.id
-	b.send(b.message(h, nil))
-	b.failure()
-	b.send(b.message(h, event(announce.Stopped)))
-	b.failure()
-	b.id = seederID
-	b.send(b.message(h, nil))
-	b.failure()
-	if r := a.announce(h, nil); r.Incomplete != 1 || r.Complete != 1 {
-		t.Errorf("%+v", r)
-	}
+	everyPath(t, func(t *testing.T, p path) {
+		h, g := hash("film"), hash("other film")
+		w := start(t, p, Config{Serves: serving(h, g)}, &fakeSeeder{})
+		a, b := w.dial(), w.dial()
+		a.announce(h, nil)
+		a.send(a.message(h, func(m *announce.Announce) { m.PeerID[0]++ }))
+		a.failure()
+		a.announce(g, func(m *announce.Announce) { m.PeerID[0]++ }) // two clients in one process
+		b.id = a.id
+		b.send(b.message(h, nil))
+		b.failure()
+		b.send(b.message(h, event(announce.Stopped)))
+		b.failure()
+		b.id = seederID
+		b.send(b.message(h, nil))
+		b.failure()
+		if r := a.announce(h, nil); r.Incomplete != 1 || r.Complete != 1 {
+			t.Errorf("%+v", r)
+		}
+	})
 }
 
 func TestScrape(t *testing.T) {
-	h, g := hash("film"), hash("other film")
-	w := start(t, plain, Config{Serves: serving(h, g)}, &fakeSeeder{})
-	a, b := w.dial(), w.dial()
-	a.announce(h, nil)
-	a.announce(h, event(announce.Completed))
-	b.announce(h, nil)
-	scrape := func(c *client, text string) map[string]map[string]int {
-		c.send([]byte(text))
-		c.take("scrape", func(m announce.Received) bool { return m.Action == announce.ActionScrape })
-		var m struct {
-			Files map[string]map[string]int `json:"files"`
+	everyPath(t, func(t *testing.T, p path) {
+		h, g := hash("film"), hash("other film")
+		w := start(t, p, Config{Serves: serving(h, g)}, &fakeSeeder{})
+		a, b := w.dial(), w.dial()
+		a.announce(h, nil)
+		a.announce(h, event(announce.Completed))
+		b.announce(h, nil)
+		scrape := func(c *client, text string) map[string]map[string]int {
+			c.send([]byte(text))
+			c.take("scrape", func(m announce.Received) bool { return m.Action == announce.ActionScrape })
+			var m struct {
+				Files map[string]map[string]int `json:"files"`
+			}
+			if err := json.Unmarshal(c.raw[len(c.raw)-1], &m); err != nil {
+				t.Fatal(err)
+			}
+			return m.Files
 		}
-		if err := json.Unmarshal(c.raw[len(c.raw)-1], &m); err != nil {
-			t.Fatal(err)
+		name := func(h magnet.InfoHash) string {
+			b, _ := json.Marshal(announce.ID(h))
+			var s string
+			json.Unmarshal(b, &s)
+			return s
 		}
-		return m.Files
-	}
-	name := func(h magnet.InfoHash) string {
-		b, _ := json.Marshal(announce.ID(h))
-		var s string
-		json.Unmarshal(b, &s)
-		return s
-	}
-	q := func(h magnet.InfoHash) string { return string(announce.ID(h).AppendJSON(nil)) }
-	files := scrape(a, `{"action":"scrape","info_hash":[`+q(h)+`,`+q(g)+`,`+q(hash("unknown"))+`]}`)
-	if f := files[name(h)]; len(files) != 3 || f["complete"] != 2 || f["incomplete"] != 1 || f["downloaded"] != 1 {
-		t.Errorf("%v", files)
-	}
-	if f := files[name(g)]; f["complete"] != 1 || f["incomplete"] != 0 {
-		t.Errorf("own torrent without viewers: %v", f)
-	}
-	if f := files[name(hash("unknown"))]; f["complete"] != 0 || f["incomplete"] != 0 {
-		t.Errorf("unknown torrent: %v", f)
-	}
-	if files := scrape(b, `{"action":"scrape"}`); len(files) != 1 || files[name(h)] == nil {
-		t.Errorf("own torrents: %v", files)
-	}
-	c := w.dial()
-	c.send([]byte(`{"action":"scrape"}`))
-	c.failure()
+		q := func(h magnet.InfoHash) string { return string(announce.ID(h).AppendJSON(nil)) }
+		files := scrape(a, `{"action":"scrape","info_hash":[`+q(h)+`,`+q(g)+`,`+q(hash("unknown"))+`]}`)
+		if f := files[name(h)]; len(files) != 3 || f["complete"] != 2 || f["incomplete"] != 1 || f["downloaded"] != 1 {
+			t.Errorf("%v", files)
+		}
+		if f := files[name(g)]; f["complete"] != 1 || f["incomplete"] != 0 {
+			t.Errorf("own torrent without viewers: %v", f)
+		}
+		if f := files[name(hash("unknown"))]; f["complete"] != 0 || f["incomplete"] != 0 {
+			t.Errorf("unknown torrent: %v", f)
+		}
+		if files := scrape(b, `{"action":"scrape"}`); len(files) != 1 || files[name(h)] == nil {
+			t.Errorf("own torrents: %v", files)
+		}
+		c := w.dial()
+		c.send([]byte(`{"action":"scrape"}`))
+		c.failure()
+	})
 }
 
 func TestFrames(t *testing.T) {
