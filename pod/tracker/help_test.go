@@ -234,6 +234,19 @@ func (c *client) frame(within time.Duration) (ws.Frame, error) {
 	}
 }
 
+// pinged waits for the next ping, before which nothing else may come, and answers it.
+func (c *client) pinged() {
+	c.t.Helper()
+	c.nc.SetReadDeadline(time.Now().Add(patience))
+	f, err := readFrame(c.rd)
+	if err != nil || f.Header.OpCode != ws.OpPing {
+		c.t.Fatalf("no ping but %v %q, %v", f.Header.OpCode, f.Payload, err)
+	}
+	if err := ws.WriteFrame(c.nc, ws.MaskFrame(ws.NewPongFrame(f.Payload))); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 // take gives the first message that fits, also one that came before.
 func (c *client) take(what string, fits func(announce.Received) bool) announce.Received {
 	c.t.Helper()

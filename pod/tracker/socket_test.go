@@ -137,6 +137,23 @@ func TestFailuresSayWhatFailed(t *testing.T) {
 	})
 }
 
+// A client that fails now and then, over hours, stays.
+func TestFailuresAreForgottenAtThePing(t *testing.T) {
+	everyPath(t, func(t *testing.T, p path) {
+		h := hash("film")
+		w := start(t, p, Config{Serves: serving(h), Limits: Limits{Failures: 3, Ping: time.Second}}, nil)
+		c := w.dial()
+		for range 3 {
+			for range 2 {
+				c.send(c.message(hash("unknown"), nil))
+				c.failure()
+			}
+			c.pinged()
+		}
+		c.announce(h, nil)
+	})
+}
+
 func TestOneConnectionSpeaksForOnePeerOfATorrent(t *testing.T) {
 	everyPath(t, func(t *testing.T, p path) {
 		h, g := hash("film"), hash("other film")
