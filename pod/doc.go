@@ -14,6 +14,7 @@
 //	viewing    who may watch
 //	views      how often videos are watched, and what is trending
 //	feed       lists as Atom and RSS
+//	household  which addresses are limited as one
 //	federation what pods say to each other, and how it is sealed
 //
 // Its doors, where data enters and leaves:

@@ -92,7 +92,7 @@ var mayImport = map[layer][]layer{
 }
 
 // knows are the packages of rules: no Fiber, Redis, asynq or sockets.
-var knows = []string{"config", "identity", "friends", "catalog", "search", "accounts", "federation", "container", "viewing", "views", "feed"}
+var knows = []string{"config", "identity", "friends", "catalog", "search", "accounts", "federation", "container", "viewing", "views", "feed", "household"}
 
 func layerOf(pkg string) layer {
 	first, rest, _ := strings.Cut(pkg, "/")

@@ -48,13 +48,3 @@ func addrOf(a net.Addr) netip.Addr {
 	}
 	return netip.Addr{}
 }
-
-// subnet is what counts as one address: IPv6 customers have a /64.
-func subnet(a netip.Addr) netip.Prefix {
-	bits := a.BitLen()
-	if a.Is6() {
-		bits = 64
-	}
-	p, _ := a.Prefix(bits) // fails for the zero Addr only, whose Prefix is zero too
-	return p
-}

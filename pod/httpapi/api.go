@@ -7,6 +7,7 @@ import (
 
 	"kinopod/pod/accounts"
 	"kinopod/pod/catalog"
+	"kinopod/pod/household"
 	"kinopod/shared/api"
 	"kinopod/shared/magnet"
 	"kinopod/shared/network"
@@ -323,7 +324,7 @@ func (a *API) SetThumbnail(ctx context.Context, id video.ID, webp []byte) error 
 // Watched implements api.Methods.
 func (a *API) Watched(ctx context.Context, id video.ID) error {
 	c := a.who(ctx)
-	viewer := "address " + subnet(c.From).String()
+	viewer := "address " + household.Of(c.From).String()
 	if c.Actor.Username != "" {
 		viewer = "account " + accounts.Fold(c.Actor.Username)
 	}

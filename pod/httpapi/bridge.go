@@ -13,6 +13,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"kinopod/pod/household"
 	"kinopod/shared/api"
 )
 
@@ -161,7 +162,7 @@ func (s *Server) servePage(c *fiber.Ctx) error {
 	ctx := WithCaller(s.ctx, Caller{})
 	if !strings.HasPrefix(c.Path(), assets) {
 		caller := Caller{From: s.trusted.of(c), Client: c.Get(fiber.HeaderUserAgent)}
-		if !s.perAddress.allow(subnet(caller.From), time.Now()) {
+		if !s.perAddress.allow(household.Of(caller.From), time.Now()) {
 			return errTooMany
 		}
 		if token := c.Cookies(s.cookieName()); token != "" {

@@ -11,6 +11,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"kinopod/pod/accounts"
+	"kinopod/pod/household"
 	"kinopod/shared/api"
 )
 
@@ -41,7 +42,7 @@ func CallerOf(ctx context.Context) Caller {
 // bearer token must be good; a cookie that is not good any more is the same as none.
 func (s *Server) identify(c *fiber.Ctx) error {
 	caller := Caller{From: s.trusted.of(c), Client: c.Get(fiber.HeaderUserAgent)}
-	if !s.perAddress.allow(subnet(caller.From), time.Now()) {
+	if !s.perAddress.allow(household.Of(caller.From), time.Now()) {
 		return errTooMany
 	}
 	bearer, isBearer := bearerOf(c)

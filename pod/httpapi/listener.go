@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"kinopod/pod/household"
 )
 
 const (
@@ -91,7 +93,7 @@ func (l *listener) take(c *conn) bool {
 		return false
 	}
 	if !l.trusted.has(c.from) {
-		n := subnet(c.from)
+		n := household.Of(c.from)
 		if l.mostAddress > 0 && l.open[n] >= l.mostAddress {
 			return false
 		}
@@ -111,7 +113,7 @@ func (l *listener) leave(c *conn) {
 	if l.trusted.has(c.from) {
 		return
 	}
-	n := subnet(c.from)
+	n := household.Of(c.from)
 	if l.open[n]--; l.open[n] == 0 {
 		delete(l.open, n)
 	}
@@ -245,7 +247,7 @@ type streams struct {
 
 // begin counts one more, until over is called; ok is false where there are enough.
 func (s *streams) begin(from netip.Addr) (over func(), ok bool) {
-	n := subnet(from)
+	n := household.Of(from)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.most > 0 && s.open[n] >= s.most {

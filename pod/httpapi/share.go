@@ -17,6 +17,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"kinopod/pod/feed"
+	"kinopod/pod/household"
 	"kinopod/shared/api"
 	"kinopod/shared/video"
 )
@@ -40,7 +41,7 @@ func (s *Server) routeShare() {
 
 // limited refuses who asks too often.
 func (s *Server) limited(c *fiber.Ctx) error {
-	if !s.perAddress.allow(subnet(s.trusted.of(c)), time.Now()) {
+	if !s.perAddress.allow(household.Of(s.trusted.of(c)), time.Now()) {
 		return errTooMany
 	}
 	return c.Next()

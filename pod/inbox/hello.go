@@ -12,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"kinopod/pod/federation"
+	"kinopod/pod/household"
 	"kinopod/shared/api"
 	"kinopod/shared/network"
 )
@@ -94,11 +95,7 @@ func take[K comparable](buckets map[K]*rate.Limiter, key K, q quota, now time.Ti
 // begin has one hello of a host at a time, and few in all. Who is known does not wait
 // behind strangers.
 func (s *hellos) begin(h network.Host, known bool, from netip.Addr, now time.Time) (over func(), ok bool) {
-	bits := 32
-	if from = from.Unmap(); from.Is6() {
-		bits = 64 // is one customer's
-	}
-	address, _ := from.Prefix(bits)
+	address := household.Of(from)
 	at := seat{address, known}
 	s.mu.Lock()
 	defer s.mu.Unlock()

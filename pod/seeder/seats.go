@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"kinopod/pod/household"
 	"kinopod/shared/api"
 )
 
@@ -66,20 +67,9 @@ func newSeats(most, mostAddress int) seats {
 	return seats{most: most, mostAddress: mostAddress, address: map[netip.Prefix]int{}}
 }
 
-// household is what PeersPerAddress counts: an IPv4 address or an IPv6 /64.
-func household(a netip.Addr) netip.Prefix {
-	a = a.Unmap().WithZone("")
-	bits := 32
-	if a.Is6() {
-		bits = 64
-	}
-	p, _ := a.Prefix(bits) // an invalid address gives the zero Prefix: they share one count
-	return p
-}
-
 // take counts one more connection from a, or says why not.
 func (s *seats) take(a netip.Addr) error {
-	h := household(a)
+	h := household.Of(a)
 	if s.mostAddress > 0 && s.address[h] >= s.mostAddress {
 		return refuse(RefusedAddress, fmt.Errorf("%d peers", s.address[h]))
 	}
@@ -93,7 +83,7 @@ func (s *seats) take(a netip.Addr) error {
 
 // leave gives back what take counted.
 func (s *seats) leave(a netip.Addr) {
-	h := household(a)
+	h := household.Of(a)
 	s.taken--
 	if s.address[h]--; s.address[h] == 0 {
 		delete(s.address, h)

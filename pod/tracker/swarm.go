@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"kinopod/pod/household"
 	"kinopod/shared/magnet"
 	"kinopod/shared/wire"
 )
@@ -175,9 +176,9 @@ func (s *swarm) remove(p *peer) {
 	p.swarm = nil
 }
 
-// ports counts the native clients at the address of a, or in its block.
+// ports counts the native clients of the household of a.
 func (s *swarm) ports(a netip.Addr) (n int) {
-	at := block(a)
+	at := household.Of(a)
 	for _, p := range s.natives.peers {
 		if at.Contains(p.addr.Addr()) {
 			n++

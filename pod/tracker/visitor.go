@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"kinopod/pod/household"
 )
 
 // burst is how many seconds' worth of messages an address may send at once: a page
@@ -42,24 +44,14 @@ func newVisitors(most, total, perSecond int) *visitors {
 	return &visitors{most: most, total: total, rate: perSecond, known: map[netip.Prefix]*visitor{}, next: 1024}
 }
 
-// block is the addresses that are limited as one.
-func block(a netip.Addr) netip.Prefix {
-	bits := 32
-	if a.Is6() {
-		bits = 64
-	}
-	p, _ := a.Prefix(bits) // the zero Prefix for the zero Addr
-	return p
-}
-
 // visit gives the visitor at an address.
 func (vs *visitors) visit(a netip.Addr) *visitor {
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
-	return vs.at(block(a), time.Now())
+	return vs.at(household.Of(a), time.Now())
 }
 
-// at gives the visitor of a block; vs.mu is held.
+// at gives the visitor of a household; vs.mu is held.
 func (vs *visitors) at(p netip.Prefix, now time.Time) *visitor {
 	if v := vs.known[p]; v != nil {
 		return v
@@ -92,7 +84,7 @@ func (vs *visitors) connect(a netip.Addr) (*visitor, reason, bool) {
 	now := time.Now()
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
-	v := vs.at(block(a), now)
+	v := vs.at(household.Of(a), now)
 	switch {
 	case vs.total > 0 && vs.open >= vs.total:
 		return nil, refusedFull, false
