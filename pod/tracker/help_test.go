@@ -104,11 +104,8 @@ type world struct {
 func start(t testing.TB, p path, cfg Config, seeder Seeder) *world {
 	t.Helper()
 	cfg.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	cfg.Goroutines = p.bell
 	tracker := New(cfg, seeder)
-	if p.bell {
-		tracker.loop.poller.close()
-		tracker.loop.poller = newBell()
-	}
 	app := fiber.New(fiber.Config{
 		DisableStartupMessage: true, ReadTimeout: 2 * time.Second, IdleTimeout: 10 * time.Second, StreamRequestBody: true, BodyLimit: 1 << 20,
 	})

@@ -55,6 +55,10 @@ type Config struct {
 	PublicAddresses []netip.Addr   // of the pod, for BitTorrent clients; none: the one that a client asked at
 	TrustedProxies  []netip.Prefix // whose X-Forwarded-For is believed
 
+	// Goroutines has every connection read by a goroutine of its own, as where there is no
+	// epoll: in a time of testing/synctest, which stands still in a system call.
+	Goroutines bool
+
 	Limits Limits
 	Log    *slog.Logger
 }
@@ -122,10 +126,6 @@ func New(cfg Config, seeder Seeder) *Tracker {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return newTracker(cfg, seeder, newPoller(cfg.Log))
-}
-
-func newTracker(cfg Config, seeder Seeder, p poller) *Tracker {
 	cfg.Limits = cfg.Limits.withDefaults()
 	if cfg.Interval == 0 {
 		cfg.Interval = DefaultInterval
@@ -138,6 +138,12 @@ func newTracker(cfg Config, seeder Seeder, p poller) *Tracker {
 	}
 	if cfg.Admits == nil {
 		cfg.Admits = func(magnet.InfoHash, string) bool { return true }
+	}
+	var p poller
+	if cfg.Goroutines {
+		p = newBell()
+	} else {
+		p = newPoller(cfg.Log)
 	}
 	return &Tracker{cfg: cfg, loop: &loop{
 		log: cfg.Log, limits: cfg.Limits, interval: cfg.Interval, serves: cfg.Serves, has: cfg.Has, admits: cfg.Admits, open: cfg.Open,

@@ -89,7 +89,7 @@ func TestThePodsSeederIsSparedWhereTheWebSeedWorks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 4*mib, piece)
 		w.seeder = w.engine(func(c *Config) { c.Complete, c.Trackers = true, nil })
-		e := w.engine(func(c *Config) { c.OfferURL = "mem:offer" })
+		e := w.engine(func(c *Config) { c.LeastViewers, c.OfferURL = 2, "mem:offer" })
 		if err := w.readAll(within(t, 20*time.Second), e, 0); err != nil {
 			t.Fatal(err)
 		}

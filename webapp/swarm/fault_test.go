@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kinopod/shared/announce"
 	"kinopod/shared/wire"
 )
 
@@ -197,14 +196,14 @@ func TestPiecesThatLiarsBegan(t *testing.T) {
 // within 30 s, also where it went without a word.
 func TestTheTrackerDiesAndReturns(t *testing.T) {
 	for name, away := range map[string]struct {
-		how   func(w *world) *bool
-		reset bool // its connections are, else they die without a word
+		silent     bool // its connections die without a word, else they are reset
+		lost, mute bool // new ones are; else they are refused
 	}{
-		"refuses":                                   {func(w *world) *bool { return &w.trackerDown }, true},
-		"swallows what is sent, after a reset":      {func(w *world) *bool { return &w.trackerLost }, true},
-		"answers nothing, after a reset":            {func(w *world) *bool { return &w.trackerMute }, true},
-		"refuses, and died without a word":          {func(w *world) *bool { return &w.trackerDown }, false},
-		"swallows what is sent, and nobody is told": {func(w *world) *bool { return &w.trackerLost }, false},
+		"refuses":                      {},
+		"refuses, and nobody heard":    {silent: true},
+		"is cut off":                   {lost: true},
+		"is cut off, and nobody heard": {silent: true, lost: true},
+		"answers nothing":              {mute: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -224,31 +223,29 @@ func TestTheTrackerDiesAndReturns(t *testing.T) {
 					done <- err
 				}()
 				time.Sleep(20 * time.Second)
-				w.mu.Lock()
-				*away.how(w) = true
-				was := w.members
-				w.members = map[announce.ID]*memSocket{}
-				for _, s := range was {
-					s.deaf = true
-				}
-				w.mu.Unlock()
-				for _, s := range was {
-					if away.reset {
-						s.in.box.post(func() { s.on.Closed(errors.New("reset")) })
+				if away.silent {
+					for _, e := range all {
+						e.cfg.Network.(*memNetwork).cut()
 					}
+				}
+				w.endTracker()
+				w.mu.Lock()
+				w.trackerLost, w.trackerMute = away.lost, away.mute
+				w.mu.Unlock()
+				if away.mute {
+					w.startTracker()
 				}
 				time.Sleep(5 * time.Minute)
 				w.mu.Lock()
-				*away.how(w) = false
+				w.trackerLost, w.trackerMute = false, false
 				w.mu.Unlock()
-				time.Sleep(30 * time.Second)
-				w.mu.Lock()
-				for _, e := range all {
-					if w.members[announce.ID(e.id)] == nil {
-						t.Error("not back within 30 s")
-					}
+				if !away.mute {
+					w.startTracker()
 				}
-				w.mu.Unlock()
+				time.Sleep(30 * time.Second)
+				if n := w.listed(); n != len(all) {
+					t.Errorf("%d of %d are back within 30 s", n, len(all))
+				}
 				if err := <-done; err != nil {
 					t.Error(err)
 				}

@@ -89,6 +89,7 @@ func (s scene) play(t *testing.T) (o outcome) {
 					n.up = w.uplink(up * 1e6 / 8)
 				}
 				c.Network, c.Store, c.OfferURL, c.Duration = n, &shared{w, map[int]bool{}}, "mem:offer", time.Duration(s.seconds)*time.Second
+				c.LeastViewers = 2 // as pods have it
 				c.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 			})
 			mu.Lock()

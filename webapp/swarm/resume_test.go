@@ -14,14 +14,8 @@ func TestTheDeviceSlept(t *testing.T) {
 		e := w.engine(func(c *Config) { c.Complete = true })
 		first := w.engine(nil)
 		w.until("they are connected", 10*time.Second, func() bool { return len(statsOf(t, e).Peers) == 1 })
-		w.mu.Lock()
-		for id, s := range w.members {
-			if id == [20]byte(e.id) {
-				s.deaf = true
-				delete(w.members, id)
-			}
-		}
-		w.mu.Unlock()
+		e.cfg.Network.(*memNetwork).cut()
+		w.until("the tracker has given it up", 5*time.Minute, func() bool { return w.listed() == 1 })
 		var was *peer
 		sleep := func() {
 			for p := range e.peers {
@@ -47,13 +41,15 @@ func TestTheDeviceSlept(t *testing.T) {
 func TestTheNetworkIsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 4*mib, piece)
-		w.trackerDown, w.webSeedDown = true, true
+		w.endTracker()
+		w.webSeedDown = true
 		e := w.engine(nil)
 		got := make(chan error, 1)
 		go func() { got <- w.readAll(within(t, time.Hour), e, 0) }()
 		time.Sleep(40 * time.Second) // the web seed failed after 0, 1, 3, 7, 15 and 31 s, and rests for 32
+		w.startTracker()
 		w.mu.Lock()
-		w.trackerDown, w.webSeedDown = false, false
+		w.webSeedDown = false
 		w.mu.Unlock()
 		time.Sleep(5 * time.Second)
 		select {
@@ -66,10 +62,6 @@ func TestTheNetworkIsBack(t *testing.T) {
 		if err := <-got; err != nil || time.Since(began) > 2*time.Second { // of the test's own time
 			t.Errorf("%v after %s", err, time.Since(began))
 		}
-		w.until("the tracker knows us", time.Second, func() bool {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			return w.members[[20]byte(e.id)] != nil
-		})
+		w.until("the tracker knows us", time.Second, func() bool { return w.listed() == 1 })
 	})
 }

@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kinopod/shared/announce"
 	"kinopod/shared/wire"
 	"kinopod/webapp/piecestore"
 )
@@ -107,11 +106,8 @@ func TestASwitchToAloneAndBack(t *testing.T) {
 		}
 		e.SetTerms(Terms{Company: Alone})
 		time.Sleep(time.Second)
-		w.mu.Lock()
-		_, listed := w.members[announce.ID(e.id)]
-		w.mu.Unlock()
-		if s := statsOf(t, e); listed || len(s.Peers) != 0 || viewersOf(t, other) != 0 {
-			t.Errorf("alone: at the tracker %v, %d peers, the other has %d", listed, len(s.Peers), viewersOf(t, other))
+		if s, listed := statsOf(t, e), w.listed(); listed != 1 || len(s.Peers) != 0 || viewersOf(t, other) != 0 {
+			t.Errorf("alone: the tracker knows %d, %d peers, the other has %d", listed, len(s.Peers), viewersOf(t, other))
 		}
 		was, before := n.all(), statsOf(t, e).FromViewers
 		time.Sleep(20 * time.Second)
@@ -243,7 +239,7 @@ func TestTooFewStayOnHTTP(t *testing.T) {
 		var said []*outgoing
 		come := func() {
 			n := &outgoing{memNetwork: &memNetwork{w: w}}
-			e := w.engine(func(c *Config) { c.Network, c.LeastViewers = n, 3 })
+			e := w.engine(func(c *Config) { c.Network, c.LeastViewers, c.OfferURL = n, 3, "mem:offer" })
 			w.wait.Go(func() { _, _ = w.play(context.Background(), e, 10*time.Second, 0) })
 			all, said = append(all, e), append(said, n)
 			time.Sleep(10 * time.Second)

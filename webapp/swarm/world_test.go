@@ -2,27 +2,24 @@ package swarm
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha1"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"testing"
 	"time"
 
-	"kinopod/shared/announce"
 	"kinopod/shared/api"
 	"kinopod/shared/torrent"
+	"kinopod/shared/wire"
 	"kinopod/webapp/piecestore"
 )
 
-// world is a network in memory: a tracker, a web seed, a pod's seeder, and lines
+// world is a network in memory: a pod's tracker, a web seed, a pod's seeder, and lines
 // between peers that keep order. Faults are switches on it.
 type world struct {
 	t       testing.TB
@@ -30,19 +27,17 @@ type world struct {
 	torrent *torrent.Torrent
 
 	mu       sync.Mutex
-	nodes    map[string]*line           // by description of an offer or an answer
-	members  map[announce.ID]*memSocket // of the tracker
-	offers   map[announce.OfferID]*memSocket
-	served   int64 // bytes by the web seed
+	nodes    map[string]*line // by description of an offer or an answer
+	tracker  *servedTracker   // nil while there is none
+	served   int64            // bytes by the web seed
 	requests int
 	serial   int
 	wait     sync.WaitGroup
 
 	webSeedDown  bool
 	webSeedHangs bool // it takes requests, and sends nothing
-	trackerDown  bool // it refuses connections
-	trackerLost  bool // nothing comes of a connection to it
-	trackerMute  bool // it takes connections, and answers nothing
+	trackerLost  bool // nothing comes of a connection to it; guarded by mu
+	trackerMute  bool // connections to it open, and carry nothing; guarded by mu
 	unopened     int  // connections that are agreed on next, and never open; guarded by mu
 	webSeedSpoil bool
 	webSeedDelay time.Duration // a 16 KiB
@@ -62,17 +57,19 @@ func newWorld(t testing.TB, size int, pieceLength int64) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, data: data, torrent: tor, nodes: map[string]*line{}, members: map[announce.ID]*memSocket{}, offers: map[announce.OfferID]*memSocket{}}
+	w := &world{t: t, data: data, torrent: tor, nodes: map[string]*line{}}
 	t.Cleanup(w.wait.Wait)
+	w.startTracker()
 	return w
 }
 
-// engine starts an engine in the world and ends it with the test.
+// engine starts an engine in the world and ends it with the test. One that has all and
+// asks no tracker can be the pod's seeder.
 func (w *world) engine(change func(*Config)) *Engine {
 	w.t.Helper()
 	cfg := Config{
 		Torrent: w.torrent, Duration: time.Duration(len(w.data)) * time.Second / (500 << 10), Network: &memNetwork{w: w}, Store: piecestore.NewMemory(),
-		Trackers: []string{"mem:tracker"}, WebSeed: "mem:webseed", Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Trackers: []string{"ws://pod" + api.PathTrackerSocket}, WebSeed: "mem:webseed", Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 	if testing.Verbose() {
 		cfg.Log = slog.New(slog.NewTextHandler(testWriter{w.t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -86,6 +83,9 @@ func (w *world) engine(change func(*Config)) *Engine {
 		}
 	}
 	e := New(cfg)
+	if cfg.Complete && len(cfg.Trackers) == 0 {
+		copy(e.id[:], wire.SeederID)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = e.Run(ctx) }()
@@ -258,6 +258,7 @@ type memNetwork struct {
 	up *uplink
 	// tamper changes what this network's connections send.
 	tamper func([]byte) []byte
+	socket *memSocket // the latest
 }
 
 func (n *memNetwork) line(on ConnEvents) *line {
@@ -364,118 +365,6 @@ func (l *line) Close() {
 	})
 }
 
-// memSocket is a client of the tracker in memory: it relays each offer to another
-// member, at most one each.
-type memSocket struct {
-	w  *world
-	on SocketEvents
-	in *queue
-	id announce.ID
-
-	serial int  // in the order in which they came
-	seeds  bool // has all
-	deaf   bool // guarded by w.mu: what is sent is lost without a word
-}
-
-func (n *memNetwork) Dial(_ string, on SocketEvents) Socket {
-	s := &memSocket{w: n.w, on: on, in: n.w.queue()}
-	s.in.box.post(func() {
-		time.Sleep(3 * n.w.latency)
-		n.w.mu.Lock()
-		down, lost := n.w.trackerDown, n.w.trackerLost
-		n.w.mu.Unlock()
-		if lost {
-			return
-		}
-		if down {
-			on.Closed(errors.New("refused"))
-			return
-		}
-		on.Open()
-	})
-	return s
-}
-
-func (s *memSocket) Send(text []byte) {
-	var m struct {
-		InfoHash announce.ID           `json:"info_hash"`
-		PeerID   announce.ID           `json:"peer_id"`
-		ToPeer   *announce.ID          `json:"to_peer_id"`
-		OfferID  announce.OfferID      `json:"offer_id"`
-		Answer   *announce.Description `json:"answer"`
-		Offers   []announce.Offer      `json:"offers"`
-		Event    string                `json:"event"`
-		Left     *int64                `json:"left"`
-	}
-	if err := json.Unmarshal(text, &m); err != nil && m.Answer != nil {
-		s.w.t.Errorf("%s: %v", text, err)
-		return
-	}
-	w := s.w
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if s.deaf || w.trackerMute {
-		return
-	}
-	if m.Answer != nil {
-		if to := w.offers[m.OfferID]; to != nil {
-			to.tell(map[string]any{"action": "announce", "info_hash": m.InfoHash, "peer_id": m.PeerID, "offer_id": m.OfferID, "answer": m.Answer})
-		}
-		return
-	}
-	if s.id = m.PeerID; s.serial == 0 {
-		w.serial++
-		s.serial = w.serial
-	}
-	s.seeds = m.Left != nil && *m.Left == 0
-	w.members[m.PeerID] = s
-	if m.Event == announce.Stopped {
-		delete(w.members, m.PeerID)
-	}
-	complete := 0
-	for _, o := range w.members {
-		if o.seeds {
-			complete++
-		}
-	}
-	s.tell(map[string]any{"action": "announce", "info_hash": m.InfoHash, "interval": 120, "complete": complete, "incomplete": len(w.members) - complete})
-	others := make([]*memSocket, 0, len(w.members))
-	for id, o := range w.members {
-		if id != m.PeerID && !(s.seeds && o.seeds) { // two who have all have nothing to tell each other
-			others = append(others, o)
-		}
-	}
-	// As a pod's tracker does: who came last first, and others by lot.
-	if latest := (len(m.Offers) + 1) / 2; len(others) > latest {
-		slices.SortFunc(others, func(a, b *memSocket) int { return cmp.Compare(b.serial, a.serial) })
-		rest := others[latest:]
-		rand.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
-	}
-	for _, o := range others[:min(len(others), len(m.Offers))] {
-		offer := m.Offers[0]
-		m.Offers = m.Offers[1:]
-		w.offers[offer.OfferID] = s
-		o.tell(map[string]any{"action": "announce", "info_hash": m.InfoHash, "peer_id": m.PeerID, "offer_id": offer.OfferID, "offer": offer.Offer})
-	}
-}
-
-func (s *memSocket) tell(m any) {
-	b, err := json.Marshal(m)
-	if err != nil {
-		s.w.t.Error(err)
-	}
-	due := time.Now().Add(2 * s.w.latency)
-	s.in.box.post(func() { time.Sleep(time.Until(due)); s.on.Message(b) })
-}
-
-func (s *memSocket) Close() {
-	s.w.mu.Lock()
-	defer s.w.mu.Unlock()
-	if s.w.members[s.id] == s {
-		delete(s.w.members, s.id)
-	}
-}
-
 func (n *memNetwork) Fetch(_ string, from, to int64, _ bool, on FetchEvents) func() {
 	w := n.w
 	ctx, cancel := context.WithCancel(context.Background())
@@ -519,22 +408,6 @@ func (n *memNetwork) Fetch(_ string, from, to int64, _ bool, on FetchEvents) fun
 		}
 	}()
 	return cancel
-}
-
-// Post is the way to the pod's seeder: an engine that has everything.
-func (n *memNetwork) Post(_ string, body []byte, done func(int, []byte, error)) {
-	var o api.SeederOffer
-	if err := json.Unmarshal(body, &o); err != nil || n.w.seeder == nil {
-		done(503, nil, nil)
-		return
-	}
-	e := n.w.seeder
-	e.box.post(func() {
-		e.newPeer(false, func(_ *peer, sdp string) {
-			b, _ := json.Marshal(api.SeederAnswer{PeerID: fmt.Sprintf("%x", e.id), SDP: sdp})
-			done(200, b, nil)
-		}, func(on ConnEvents) Conn { return e.cfg.Network.Answer(o.SDP, on) })
-	})
 }
 
 var _ Network = (*memNetwork)(nil)
