@@ -42,7 +42,11 @@ func (p *peer) finishes(f *fetch) time.Duration {
 	if got := p.e.t.PieceSize(f.piece) - f.left() - int64(f.block); got > 0 {
 		goes = time.Duration(float64(p.e.now.Sub(f.began)) * float64(f.left()) / float64(got))
 	}
-	return max(hoped, goes) + p.e.now.Sub(f.last)
+	last := f.last
+	if p.lastBlock.After(last) {
+		last = p.lastBlock // it brings what was asked for before f
+	}
+	return max(hoped, goes) + p.e.now.Sub(last)
 }
 
 // pipeline is the number of bytes to keep asked for: about a second's worth.

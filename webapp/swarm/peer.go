@@ -396,7 +396,7 @@ func (p *peer) tick() {
 	p.recent.tick(tick)
 	p.sent.tick(tick)
 	if busy {
-		p.best = max(p.recent.rate, p.best*0.97)
+		p.best = max(p.recent.rate, p.speed()*0.97) // the guess at first: recent takes two seconds to tell
 	}
 	switch {
 	case !p.known && e.now.Sub(p.since) > connectTime:
