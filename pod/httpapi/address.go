@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"net"
 	"net/netip"
 	"strings"
@@ -35,7 +36,9 @@ func (p proxies) client(peer netip.Addr, forwarded string) netip.Addr {
 }
 
 func (p proxies) of(c *fiber.Ctx) netip.Addr {
-	return p.client(addrOf(c.Context().RemoteAddr()), c.Get(fiber.HeaderXForwardedFor))
+	// Some proxies add a line of their own behind the client's.
+	lines := c.Request().Header.PeekAll(fiber.HeaderXForwardedFor)
+	return p.client(addrOf(c.Context().RemoteAddr()), string(bytes.Join(lines, []byte{','})))
 }
 
 // From tells who sent a request, where the proxies in some networks are believed.

@@ -6,10 +6,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gofiber/fiber/v2"
 
 	"kinopod/pod/config"
 )
@@ -159,6 +162,23 @@ func TestClientBehindProxies(t *testing.T) {
 		if got := trusted.client(netip.MustParseAddr(c.peer), c.forwarded); got.String() != c.want {
 			t.Errorf("%s, %q: %s, want %s", c.peer, c.forwarded, got, c.want)
 		}
+	}
+}
+
+// A proxy that adds a line of its own is believed, and not the client's line before it.
+func TestForwardedInTwoLines(t *testing.T) {
+	app := fiber.New(fiber.Config{DisableStartupMessage: true})
+	from := From([]netip.Prefix{netip.MustParsePrefix("0.0.0.0/32")}) // where fiber's tests come from
+	app.Get("/", func(c *fiber.Ctx) error { return c.SendString(from(c).String()) })
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header["X-Forwarded-For"] = []string{"192.0.2.66", "198.51.100.7"}
+	res, err := app.Test(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if b, err := io.ReadAll(res.Body); err != nil || string(b) != "198.51.100.7" {
+		t.Errorf("%s, %v", b, err)
 	}
 }
 

@@ -216,7 +216,7 @@ func TestEachConnectionIsPingedOnceInAMinute(t *testing.T) {
 
 // An offer is to be answered within 60 s, and that once.
 func TestAnswersInTime(t *testing.T) {
-	l := newTracker(Config{}, nil, newBell()).loop
+	l := New(Config{Goroutines: true}, nil).loop
 	h := hash("film")
 	s, c := &swarm{hash: h}, &conn{}
 	asks, answers := &peer{conn: &conn{}, id: wire.PeerID{1}}, &peer{conn: c, id: wire.PeerID{2}}
