@@ -22,25 +22,30 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
+	if err := run(ctx, benchmarks, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-var benchmarks = []struct {
+// benchmark is one part. It runs until ctx ends at most.
+type benchmark struct {
 	name string
 	run  func(ctx context.Context, args []string) error
-}{
+}
+
+var benchmarks = []benchmark{
 	{"start", startBench},
 	{"swarm", swarmBench},
 	{"longfilm", longFilm},
@@ -57,30 +62,38 @@ var benchmarks = []struct {
 	{"thumbnails", thumbnails},
 }
 
-// run runs the benchmark that args name, or all of them.
-func run(ctx context.Context, args []string) error {
-	if len(args) > 0 && args[0] == countedViewer {
-		return watchCounted(ctx, args[1:])
+// run runs the benchmark that args name, or all of them: where one fails the others run
+// all the same, and the error lists all that did.
+func run(ctx context.Context, all []benchmark, args []string) error {
+	var options []string
+	if len(args) > 0 {
+		if args[0] == countedViewer {
+			return watchCounted(ctx, args[1:])
+		}
+		i := slices.IndexFunc(all, func(b benchmark) bool { return b.name == args[0] })
+		if i < 0 {
+			return fmt.Errorf("no benchmark is called %q", args[0])
+		}
+		all, options = all[i:i+1], args[1:]
 	}
-	found := false
-	for _, b := range benchmarks {
-		if len(args) > 0 && args[0] != b.name {
-			continue
-		}
-		found = true
-		var rest []string
-		if len(args) > 0 {
-			rest = args[1:]
-		}
+	var failed []error
+	for _, b := range all {
 		fmt.Println("==", b.name)
-		if err := b.run(ctx, rest); err != nil {
-			return fmt.Errorf("%s: %w", b.name, err)
+		if err := b.run(ctx, options); err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", b.name, err))
+			if len(all) > 1 {
+				fmt.Println("failed:", err)
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			failed = append(failed, err)
+			break
 		}
 	}
-	if !found {
-		return fmt.Errorf("no benchmark is called %q", args[0])
+	if len(failed) == 0 || len(all) == 1 {
+		return errors.Join(failed...)
 	}
-	return nil
+	return fmt.Errorf("%d of %d failed:\n%w", len(failed), len(all), errors.Join(failed...))
 }
 
 // flags reads the options of one benchmark.
