@@ -60,6 +60,19 @@ func (o *indexing) startQuick(args ...string) (*quickPod, error) {
 	return p, p.cmd.Start()
 }
 
+// startSearchable is startQuick, and waits until the pod searches.
+func (o *indexing) startSearchable(ctx context.Context) (*quickPod, error) {
+	p, err := o.startQuick()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := p.searches(ctx); err != nil {
+		p.stop()
+		return nil, err
+	}
+	return p, nil
+}
+
 func (p *quickPod) stop() {
 	_ = p.cmd.Process.Signal(os.Interrupt)
 	_ = p.cmd.Wait()
@@ -249,14 +262,11 @@ func askAll(ctx context.Context, p *quickPod, kinds []kindOf) error {
 // askAPI measures lists and searches at the API: nothing else going on, and while videos
 // arrive.
 func askAPI(ctx context.Context, o *indexing) error {
-	p, err := o.startQuick()
+	p, err := o.startSearchable(ctx)
 	if err != nil {
 		return err
 	}
 	defer p.stop()
-	if _, err := p.searches(ctx); err != nil {
-		return err
-	}
 	kinds, err := o.requests(ctx, p)
 	if err != nil {
 		return err
@@ -329,14 +339,11 @@ func (o *indexing) arrive(ctx context.Context, p *quickPod) error {
 
 // removeOrigin takes all videos of the largest pod out, while others list.
 func removeOrigin(ctx context.Context, o *indexing) error {
-	p, err := o.startQuick()
+	p, err := o.startSearchable(ctx)
 	if err != nil {
 		return err
 	}
 	defer p.stop()
-	if _, err := p.searches(ctx); err != nil {
-		return err
-	}
 	db, err := p.store(ctx)
 	if err != nil {
 		return err
