@@ -5,8 +5,9 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	bt "github.com/anacrolix/torrent"
@@ -215,23 +216,99 @@ func TestNativeFileCutShort(t *testing.T) {
 	}
 }
 
+// A client over TCP and one over uTP, in a time of their own: each has the budget of a
+// peer, and both together that of all.
 func TestNativeBudget(t *testing.T) {
-	files := &shelf{}
-	b := files.add(t, 2<<20)
+	const budget, seconds = 512 << 10, 60
+	b := newBook(t, 4*wire.MaxBlock)
 	for what, c := range map[string]Config{
-		"a peer": {PeerBytesPerSecond: 512 << 10},
-		"in all": {BytesPerSecond: 512 << 10},
+		"a peer": {PeerBytesPerSecond: budget},
+		"in all": {BytesPerSecond: budget},
 	} {
-		t.Run(strings.ReplaceAll(what, " ", "-"), func(t *testing.T) {
-			c.BTListen = "127.0.0.1:0"
-			s := start(t, c, files)
-			port, _ := s.Wanted(b.torrent.InfoHash)
-			begin := time.Now()
-			to := leecher(t, b, port, false)
-			wait(t, "the download", func() bool { return to.BytesMissing() == 0 })
-			if took := time.Since(begin); took < 3*time.Second || took > 10*time.Second {
-				t.Errorf("2 MiB at 512 KiB/s took %v", took)
-			}
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, end := unbound(t, b, c)
+				defer end()
+				var tcp, utp atomic.Int64
+				overTCP := connect(t, s)
+				defer overTCP.Close()
+				go takeBlocks(overTCP, b, &tcp)
+				ours, theirs := net.Pipe()
+				defer ours.Close()
+				overUTP, err := s.admitUTP(theirs)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer overUTP.Close()
+				go func() { // as anacrolix's client, which writes what it is asked for
+					for block := make([]byte, wire.MaxBlock); ; {
+						if _, err := overUTP.Write(block); err != nil {
+							return
+						}
+					}
+				}()
+				go func() {
+					for buf := make([]byte, wire.MaxBlock); ; {
+						n, err := ours.Read(buf)
+						if err != nil {
+							return
+						}
+						utp.Add(int64(n))
+					}
+				}()
+				time.Sleep(5 * time.Second) // what the budgets had saved
+				tcpBefore, utpBefore := tcp.Load(), utp.Load()
+				time.Sleep(seconds * time.Second)
+				tcpRate, utpRate := (tcp.Load()-tcpBefore)/seconds, (utp.Load()-utpBefore)/seconds
+				if c.PeerBytesPerSecond != 0 {
+					holds(t, "TCP", tcpRate, budget)
+					holds(t, "uTP", utpRate, budget)
+				} else {
+					holds(t, "both", tcpRate+utpRate, budget)
+				}
+			})
 		})
+	}
+}
+
+// takeBlocks asks for b again and again until c is closed, and counts the bytes of blocks.
+func takeBlocks(c net.Conn, b *book, got *atomic.Int64) {
+	size, next := uint32(b.torrent.PieceLength), uint32(0)
+	ask := func(to []byte) []byte {
+		at := next % uint32(len(b.data)/wire.MaxBlock) * wire.MaxBlock
+		next++
+		return request(at/size, at%size, wire.MaxBlock).Append(to)
+	}
+	said := make(chan []byte, 64) // who writes does not read, and the pipe between buffers nothing
+	defer close(said)
+	go func() {
+		for b := range said {
+			_, _ = c.Write(b)
+		}
+	}()
+	said <- wire.Message{Kind: wire.Interested}.Append(helloFor(b))
+	var in wire.Splitter
+	for buf := make([]byte, longestRun); ; {
+		n, err := c.Read(buf)
+		if err != nil {
+			return
+		}
+		var out []byte
+		err = in.Feed(buf[:n], func(wire.Handshake) error { return nil }, func(m wire.Message) error {
+			switch m.Kind {
+			case wire.Unchoke:
+				for range 32 {
+					out = ask(out)
+				}
+			case wire.Piece:
+				got.Add(int64(len(m.Data)))
+				out = ask(out)
+			}
+			return nil
+		})
+		if err != nil {
+			return
+		}
+		said <- out
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -25,11 +26,12 @@ import (
 
 // unbound is a seeder that listens nowhere: connections are given to it. It serves b, and
 // end ends it.
-func unbound(t testing.TB, b *book) (s *Seeder, end func()) {
+func unbound(t testing.TB, b *book, c Config) (s *Seeder, end func()) {
 	t.Helper()
 	files := &shelf{}
 	files.put(b)
-	s = newSeeder(Config{Idle: time.Hour}, files)
+	c.Idle = time.Hour
+	s = newSeeder(c, files)
 	ctx, cancel := context.WithCancel(t.Context())
 	s.engine, s.life = &rtcEngine{}, ctx
 	w, err := s.open(b.torrent.InfoHash)
@@ -77,7 +79,7 @@ func TestTCPRubbish(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s, end := unbound(t, b)
+				s, end := unbound(t, b, Config{})
 				defer end()
 				c := connect(t, s)
 				go func() { _, _ = c.Write(say) }()
@@ -98,7 +100,7 @@ func TestTCPRubbish(t *testing.T) {
 func TestTCPSilence(t *testing.T) {
 	b := newBook(t, 100)
 	synctest.Test(t, func(t *testing.T) {
-		s, end := unbound(t, b)
+		s, end := unbound(t, b, Config{})
 		defer end()
 		c := connect(t, s)
 		go func() { _, _ = io.Copy(io.Discard, c) }()
@@ -124,7 +126,7 @@ func TestTCPSilence(t *testing.T) {
 func TestTCPRuns(t *testing.T) {
 	b := newBook(t, 20*wire.MaxBlock)
 	synctest.Test(t, func(t *testing.T) {
-		s, end := unbound(t, b)
+		s, end := unbound(t, b, Config{})
 		defer end()
 		c := connect(t, s)
 		defer c.Close()
@@ -209,13 +211,10 @@ func TestTCPShare(t *testing.T) {
 		var sum int64
 		for i, k := range talks {
 			got := k.sent.Load() / 60
-			if sum += got; got < 90_000 || got > 110_000 {
-				t.Errorf("peer %d gets %d bytes/s, want 100,000", i, got)
-			}
+			sum += got
+			holds(t, fmt.Sprintf("peer %d", i), got, 100_000)
 		}
-		if sum < 285_000 || sum > 315_000 {
-			t.Errorf("all get %d bytes/s, want 300,000", sum)
-		}
+		holds(t, "all", sum, 300_000)
 	})
 }
 
@@ -228,7 +227,7 @@ func TestTCPClientThatTakesNothing(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s, end := unbound(t, b)
+				s, end := unbound(t, b, Config{})
 				defer end()
 				c := connect(t, s)
 				defer c.Close()
@@ -399,7 +398,7 @@ func FuzzTCP(f *testing.F) {
 	f.Add(helloFor(b)[:40])
 	f.Add(bytes.Repeat([]byte("x"), 700))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		s, end := unbound(t, b)
+		s, end := unbound(t, b, Config{})
 		c := connect(t, s)
 		go func() { _, _ = io.Copy(io.Discard, c) }()
 		_, _ = c.Write(in)
