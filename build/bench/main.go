@@ -12,7 +12,7 @@
 //	go run ./build/bench bundle       what the web app weighs
 //	go run ./build/bench search       the full-text index: memory, snapshot, how long searches take (-n 1000000)
 //	go run ./build/bench tracker      announces a CPU second, memory, an offer's way, beside bittorrent-tracker
-//	go run ./build/bench seeder       bytes to browsers beside webtorrent on node, to aria2c beside nginx; idle peers; budgets
+//	go run ./build/bench seeder       bytes to browsers beside webtorrent on node, to aria2c beside nginx; time to connect; idle peers; budgets
 //	go run ./build/bench counters     what the swarm panel tells beside the counters of network interfaces (root: network namespaces)
 //	go run ./build/bench index        the catalogue: memory, load, restart, lists and searches at the API, removal, beside a plain one (-n 1000000)
 //	go run ./build/bench thumbnails   pictures of friends' videos on the disk (-n 1000000)

@@ -13,10 +13,12 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/chromedp/chromedp"
@@ -26,15 +28,16 @@ import (
 )
 
 // seeding is the benchmark of the seeder: what it costs to give bytes to browsers and to
-// BitTorrent clients, beside webtorrent on node and nginx; what idle viewers cost; and
-// whether budgets hold.
+// BitTorrent clients, beside webtorrent on node and nginx; how soon a page is connected;
+// what idle viewers cost; and whether budgets hold.
 func seeding(ctx context.Context, args []string) error {
-	rounds, megabytes, idle, only, profile := 3, 200, 1000, "", ""
+	rounds, megabytes, idle, connections, only, profile := 3, 200, 1000, 15, "", ""
 	if err := flags("seeder", args, func(f *flag.FlagSet) {
 		f.IntVar(&rounds, "rounds", rounds, "turns of each seeder")
 		f.IntVar(&megabytes, "size", megabytes, "MiB that a browser downloads; a BitTorrent client gets five times that")
 		f.IntVar(&idle, "idle", idle, "peers that want nothing")
-		f.StringVar(&only, "only", only, "one of webrtc, idle, budgets, native")
+		f.IntVar(&connections, "connections", connections, "that are made of each kind")
+		f.StringVar(&only, "only", only, "one of connect, webrtc, idle, budgets, native")
 		f.StringVar(&profile, "profile", profile, "address of net/http/pprof of our seeder")
 	}); err != nil {
 		return err
@@ -49,6 +52,7 @@ func seeding(ctx context.Context, args []string) error {
 		name string
 		run  func(context.Context) error
 	}{
+		{"connect", func(ctx context.Context) error { return b.connect(ctx, connections) }},
 		{"webrtc", func(ctx context.Context) error { return b.webrtc(ctx, rounds) }},
 		{"idle", func(ctx context.Context) error { return b.idle(ctx, idle) }},
 		{"budgets", b.budgets},
@@ -72,6 +76,7 @@ type seederBench struct {
 	size    int
 	sum     string // SHA-256 of the film
 	profile string
+	shown   atomic.Pointer[aSeeder] // whose torrent pages has, and to whom it passes offers on
 }
 
 func newSeederBench(ctx context.Context, size int) (_ *seederBench, err error) {
@@ -162,6 +167,13 @@ type download struct {
 	First   float64 `json:"first"` // ms
 	Done    float64 `json:"done"`  // ms
 	Sources string  `json:"sources"`
+
+	// ms until the seeder's handshake had come; and of our engine until it asked the pod, the
+	// answer had come, and the channel was open.
+	Connected float64 `json:"connected"`
+	Asked     float64 `json:"asked"`
+	Answered  float64 `json:"answered"`
+	Opened    float64 `json:"opened"`
 }
 
 // webrtc measures downloads by webtorrent.js, and by the engine of our web app.
@@ -176,11 +188,12 @@ func (b *seederBench) webrtc(ctx context.Context, rounds int) error {
 		name, page string
 		start      func(context.Context) (*aSeeder, error)
 	}{{"Kinopod", "/", ours}, {"webtorrent on node", "/", b.node}, {"Kinopod to our engine", "/engine", ours}}
-	figures := []string{"MB/s", "CPU s/GB of the seeder", "MiB RSS of the seeder, most", "ms until the first piece", "CPU s/GB of the browser"}
-	seen := make([][][]float64, len(by))
-	for i := range seen {
-		seen[i] = make([][]float64, len(figures))
+	var names []string
+	for _, w := range by {
+		names = append(names, w.name)
 	}
+	seen := newComparison(names, 1, figure{"MB/s", 1}, figure{"CPU s/GB of the seeder", 1}, figure{"MiB RSS of the seeder, most", 1},
+		figure{"ms until the first piece", 0}, figure{"CPU s/GB of the browser", 1})
 	fmt.Printf("%d MiB by WebRTC to webtorrent.min.js, or to our engine, in Chromium, pieces in memory; all on this machine, unshaped\n", b.size>>20)
 	for range rounds {
 		for i, w := range by {
@@ -193,18 +206,11 @@ func (b *seederBench) webrtc(ctx context.Context, rounds int) error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", w.name, err)
 			}
-			for j, v := range x {
-				seen[i][j] = append(seen[i][j], v)
-			}
-			fmt.Printf("  turn of %s: %s\n", w.name, list(x))
+			seen.add(i, x...)
+			fmt.Printf("  turn of %s: %s\n", w.name, list(x, 2))
 		}
 	}
-	for j, name := range figures {
-		fmt.Printf("  %s\n", name)
-		for i, w := range by {
-			fmt.Printf("    %-22s %8.1f (%s), %.2f times\n", w.name, median(seen[i][j]), list(seen[i][j]), median(seen[i][j])/median(seen[1][j]))
-		}
-	}
+	seen.print()
 	return nil
 }
 
@@ -228,8 +234,10 @@ func (b *seederBench) pages(ctx context.Context) (*httptest.Server, error) {
 			http.ServeFile(w, r, filepath.Join("build", "node", "download.js"))
 		case "/engine.wasm":
 			http.ServeFile(w, r, engine)
-		case "/film.torrent":
-			http.ServeFile(w, r, filepath.Join(b.dir, "film.torrent"))
+		case "/film.torrent", api.PathOffer: // of the page's own origin, as in the app
+			(&httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
+				p.Out.URL.Scheme, p.Out.URL.Host = "http", strings.TrimPrefix(b.shown.Load().base, "http://")
+			}}).ServeHTTP(w, r)
 		case "/support.js":
 			http.ServeFile(w, r, filepath.Join(strings.TrimSpace(string(root)), "lib", "wasm", "wasm_exec.js"))
 		case "/boot.js": // what the engine has in the app's pages
@@ -256,15 +264,24 @@ const (
 })()`
 )
 
-// fetch downloads from s with a page in a browser of its own.
-func (b *seederBench) fetch(ctx context.Context, s *aSeeder, address string) ([]float64, error) {
+// downloadIn has a page of pages download from s.
+func (b *seederBench) downloadIn(page *browser.Page, s *aSeeder, address string) (got download, err error) {
 	script := fmt.Sprintf(byWebtorrent, s.magnet)
 	if strings.HasSuffix(address, "/engine") {
-		script = fmt.Sprintf(byEngine, s.base+api.PathOffer)
-		if err := b.keepTorrent(s); err != nil {
-			return nil, err
-		}
+		script = fmt.Sprintf(byEngine, api.PathOffer)
 	}
+	slow, cancel := context.WithTimeout(page.Ctx, 3*time.Minute)
+	defer cancel()
+	got, err = chromedp.Run(slow, chromedp.Evaluate[download](script, chromedp.EvalAwaitPromise))
+	if err == nil && got.Done == 0 {
+		err = errors.New(got.Sources)
+	}
+	return got, err
+}
+
+// fetch downloads from s with a page in a browser of its own.
+func (b *seederBench) fetch(ctx context.Context, s *aSeeder, address string) ([]float64, error) {
+	b.shown.Store(s)
 	chromium, err := browser.Start(ctx)
 	if err != nil {
 		return nil, err
@@ -283,15 +300,10 @@ func (b *seederBench) fetch(ctx context.Context, s *aSeeder, address string) ([]
 		return nil, err
 	}
 	theirs, most := familyCPU(os.Getpid(), s.pid), watchPeak(s.pid, s.pid)
-	slow, cancel := context.WithTimeout(page.Ctx, 3*time.Minute)
-	defer cancel()
-	got, err := chromedp.Run(slow, chromedp.Evaluate[download](script, chromedp.EvalAwaitPromise))
+	got, err := b.downloadIn(page, s, address)
 	rss, _ := most.end()
 	if err != nil {
 		return nil, err
-	}
-	if got.Done == 0 {
-		return nil, errors.New(got.Sources)
 	}
 	if got.SHA256 != b.sum && got.SHA256 != "" { // our engine checked each piece
 		return nil, errors.New("the page has other bytes than the seeder")
@@ -305,17 +317,4 @@ func (b *seederBench) fetch(ctx context.Context, s *aSeeder, address string) ([]
 		gigabytes * 1e6 / got.Done, (after.cpu - before.cpu).Seconds() / gigabytes, float64(rss) / 1024, got.First,
 		(familyCPU(os.Getpid(), s.pid) - theirs).Seconds() / gigabytes,
 	}, nil
-}
-
-// keepTorrent writes the torrent of s where pages finds it.
-func (b *seederBench) keepTorrent(s *aSeeder) error {
-	meta, err := metainfoOf(s)
-	if err != nil {
-		return err
-	}
-	raw, err := meta.Metainfo(nil, nil)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(b.dir, "film.torrent"), raw, 0o600)
 }

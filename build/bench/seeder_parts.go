@@ -18,9 +18,69 @@ import (
 	"sync/atomic"
 	"time"
 
+	"kinopod/build/browser"
 	"kinopod/build/pods"
 	"kinopod/shared/torrent"
 )
+
+// connect measures how long a page needs to find the seeder and to be connected, until its
+// handshake is there: our engine, which sends the pod an offer, and webtorrent.js by way of
+// the tracker. Each connection is the first of its page, as a viewer's is.
+func (b *seederBench) connect(ctx context.Context, connections int) error {
+	site, err := b.pages(ctx)
+	if err != nil {
+		return err
+	}
+	defer site.Close()
+	file, _, err := b.noise("small.bin", 1<<20)
+	if err != nil {
+		return err
+	}
+	s, err := b.ours(file)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	b.shown.Store(s)
+	chromium, err := browser.Start(ctx)
+	if err != nil {
+		return err
+	}
+	defer chromium.Close()
+	fmt.Printf("connections to our seeder from pages in Chromium, each the first of its page; loopback\n")
+	all := newComparison([]string{"our engine", "webtorrent.min.js"}, 1, figure{"ms from the beginning until the seeder's handshake", 1})
+	steps := newComparison([]string{"our engine"}, -1,
+		figure{"ms from asking the pod until the seeder's handshake", 1}, figure{"until the offer is made: before it asks", 1}, figure{"until the pod has answered", 1},
+		figure{"until the channel is open", 1}, figure{"until the handshake", 1})
+	for range connections {
+		for i, path := range []string{"/engine", "/"} {
+			x, err := b.connectOnce(chromium, s, site.URL+path)
+			if err != nil {
+				return fmt.Errorf("%s: %w", all.names[i], err)
+			}
+			all.add(i, x.Connected)
+			if i == 0 {
+				steps.add(i, x.Connected-x.Asked, x.Asked, x.Answered-x.Asked, x.Opened-x.Answered, x.Connected-x.Opened)
+			}
+		}
+	}
+	all.print()
+	steps.print()
+	return nil
+}
+
+// connectOnce is one download in a page of its own.
+func (b *seederBench) connectOnce(chromium *browser.Browser, s *aSeeder, address string) (got download, err error) {
+	page, done, err := chromium.QuietPage()
+	if err != nil {
+		return got, err
+	}
+	defer done()
+	if err := page.Open(address); err != nil {
+		return got, err
+	}
+	return b.downloadIn(page, s, address)
+}
 
 // idle measures what peers cost that are connected, said the handshake and want nothing.
 func (b *seederBench) idle(ctx context.Context, many int) error {
@@ -251,11 +311,11 @@ func (b *seederBench) native(ctx context.Context, rounds int) error {
 	}
 	fmt.Printf("%d MiB to aria2c on loopback\n  from its start to its end, in which it waits for its own clock too\n", size>>20)
 	for i, w := range by {
-		fmt.Printf("    %-24s %7.1f MB/s (%s), %.2f times; %.2f CPU s/GB, and %.2f of aria2c that takes it\n", w.name, median(speed[i]), list(speed[i]), median(speed[i])/median(speed[1]), median(cpu[i]), median(taker[i]))
+		fmt.Printf("    %-24s %7.1f MB/s (%s), %.2f times; %.2f CPU s/GB, and %.2f of aria2c that takes it\n", w.name, median(speed[i]), list(speed[i], 2), median(speed[i])/median(speed[1]), median(cpu[i]), median(taker[i]))
 	}
 	fmt.Println("  from the first block to the last")
 	for i, w := range by {
-		fmt.Printf("    %-24s %7.1f MB/s (%s), %.2f times\n", w.name, median(moving[i]), list(moving[i]), median(moving[i])/median(moving[1]))
+		fmt.Printf("    %-24s %7.1f MB/s (%s), %.2f times\n", w.name, median(moving[i]), list(moving[i], 2), median(moving[i])/median(moving[1]))
 	}
 	return nil
 }

@@ -115,21 +115,12 @@ func trackers(ctx context.Context, args []string) error {
 			fmt.Printf("  %-20s", c.name)
 			for j, x := range seen[i] {
 				ratio := median(x) / median(seen[len(seen)-1][j])
-				fmt.Printf(" %9.2f (%s), %.2f times", median(x), list(x), ratio)
+				fmt.Printf(" %9.2f (%s), %.2f times", median(x), list(x, 2), ratio)
 			}
 			fmt.Println(" ", m.unit)
 		}
 	}
 	return nil
-}
-
-// list is figures one after the other.
-func list(x []float64) string {
-	var s []string
-	for _, v := range x {
-		s = append(s, strconv.FormatFloat(v, 'f', 2, 64))
-	}
-	return strings.Join(s, " ")
 }
 
 // loadTracker starts a tracker, loads it and stops it.

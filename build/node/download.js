@@ -1,6 +1,6 @@
 // download gets a torrent's one file with webtorrent.js in a page that serves it at
 // /dist/. memory keeps the pieces in memory and not where webtorrent.js likes. It gives
-// the bytes' SHA-256, and the ms until the first piece and the last.
+// the bytes' SHA-256, and the ms until the first peer's handshake, the first piece and the last.
 export async function download (magnet, memory) {
   const { default: WebTorrent } = await import('/dist/webtorrent.min.js')
   class Memory {
@@ -19,11 +19,13 @@ export async function download (magnet, memory) {
   }
   const client = new WebTorrent({ dht: false, lsd: false, utPex: false, tracker: { rtcConfig: { iceServers: [] } } })
   const begin = performance.now()
+  let connected = 0
   let first = 0
   const torrent = client.add(magnet, { announce: [], ...(memory ? { store: Memory } : {}) })
   await new Promise((resolve, reject) => {
     torrent.on('error', reject)
     client.on('error', reject)
+    torrent.on('wire', () => { connected ||= performance.now() - begin })
     torrent.on('verified', () => { first ||= performance.now() - begin })
     torrent.on('done', resolve)
   })
@@ -33,6 +35,7 @@ export async function download (magnet, memory) {
   const out = {
     sha256: Array.from(sum, b => b.toString(16).padStart(2, '0')).join(''),
     length: blob.size,
+    connected,
     first,
     done,
     sources: torrent.wires.map(w => w.type).join()
