@@ -40,12 +40,18 @@ type side struct {
 	stop   func()
 }
 
-var sides = []struct {
+// contestant is a side by its name.
+type contestant struct {
 	name  string
 	start func(ctx context.Context, film string, road shape) (*side, error)
-}{
+}
+
+// strongest is the contestant with whom the others are compared, if it takes part.
+const strongest = "p2p-media-loader"
+
+var sides = []contestant{
 	{"kinopod", kinopodSide},
-	{"p2p-media-loader", mediaLoaderSide},
+	{strongest, mediaLoaderSide},
 	{"webtorrent", webtorrentSide},
 }
 
@@ -58,7 +64,7 @@ const (
 
 // swarmBench lets viewers watch one film side by side, each some seconds after the one
 // before, with ours and with what others would take, in turns. It prints how many
-// copies the server sent, and who stalled.
+// copies the server sent, and who stalled; at the end medians, and ratios to the strongest.
 func swarmBench(ctx context.Context, args []string) error {
 	viewers, apart, seconds, megabits, link, rounds, names, visit, profile := 8, 5*time.Second, 60, 4.0, 20.0, 1, "kinopod,p2p-media-loader", visitFirst, ""
 	if err := flags("swarm", args, func(f *flag.FlagSet) {
@@ -84,12 +90,16 @@ func swarmBench(ctx context.Context, args []string) error {
 	defer remove()
 	fmt.Printf("%d viewers %s apart, %d s of %.1f Mbit/s, HTTP %.0f Mbit/s a connection (TCP relay), WebRTC on loopback; visit: %s\n",
 		viewers, apart, seconds, float64(size)*8/1e6/float64(seconds), link, visit)
-	all := map[string][]swarmResult{}
+	var chosen []contestant
+	var called []string
+	for _, s := range sides {
+		if slices.Contains(strings.Split(names, ","), s.name) {
+			chosen, called = append(chosen, s), append(called, s.name)
+		}
+	}
+	all := newComparison(called, slices.Index(called, strongest), swarmFigures...)
 	for range rounds {
-		for _, s := range sides {
-			if !slices.Contains(strings.Split(names, ","), s.name) {
-				continue
-			}
+		for i, s := range chosen {
 			to := ""
 			if profile != "" {
 				to = filepath.Join(profile, s.name+".cpuprofile")
@@ -99,21 +109,10 @@ func swarmBench(ctx context.Context, args []string) error {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
 			r.print(s.name)
-			all[s.name] = append(all[s.name], r)
+			all.add(i, r.figures()...)
 		}
 	}
-	for name, results := range all {
-		of := func(pick func(swarmResult) float64) float64 {
-			var x []float64
-			for _, r := range results {
-				x = append(x, pick(r))
-			}
-			return median(x)
-		}
-		fmt.Printf("%-18s median of %d: %.2f copies, %.0f stalled for %.1f s, first frame %.0f ms, %.0f CPU s\n", name, len(results),
-			of(swarmResult.copies), of(func(r swarmResult) float64 { return float64(r.stalls) }), of(func(r swarmResult) float64 { return r.stalled }),
-			of(func(r swarmResult) float64 { return median(r.firsts) }), of(func(r swarmResult) float64 { return r.cpu.Seconds() }))
-	}
+	all.print()
 	return nil
 }
 
@@ -130,6 +129,23 @@ type swarmResult struct {
 }
 
 func (r swarmResult) copies() float64 { return r.http + r.webrtc }
+
+// swarmFigures are what figures gives.
+var swarmFigures = []figure{
+	{"copies that the server sent", 2},
+	{"by HTTP", 2},
+	{"by WebRTC", 2},
+	{"copies that viewers gave", 2},
+	{"viewers who stalled", 0},
+	{"s of all their stalls", 1},
+	{"ms until the first frame, median of the viewers", 0},
+	{"CPU s of browsers and servers", 0},
+	{"MiB of browsers and servers, most", 0},
+}
+
+func (r swarmResult) figures() []float64 {
+	return []float64{r.copies(), r.http, r.webrtc, r.viewers, float64(r.stalls), r.stalled, median(r.firsts), r.cpu.Seconds(), float64(r.memory >> 10)}
+}
 
 func (r swarmResult) print(name string) {
 	fmt.Printf("%-18s %.2f copies (HTTP %.2f, WebRTC %.2f) and %.1f MB of app; viewers gave %.2f; for nothing %.1f %%; %d stalled for %.1f s; first frames %.0f..%.0f ms, median %.0f; %.0f CPU s, %d MiB\n",
