@@ -9,7 +9,8 @@ import (
 // figure is something that is measured, with its unit.
 type figure struct {
 	name   string
-	digits int // after the point
+	digits int  // after the point
+	alone  bool // how many times the base's it is says nothing
 }
 
 // comparison is what contestants came to in their turns.
@@ -46,7 +47,7 @@ func (c *comparison) print() {
 		fmt.Println(" ", f.name)
 		for i, name := range c.names {
 			x, times := c.seen[i][j], ""
-			if c.base >= 0 {
+			if c.base >= 0 && !f.alone {
 				if of := median(c.seen[c.base][j]); of != 0 {
 					times = fmt.Sprintf(", %.2f times", median(x)/of)
 				}

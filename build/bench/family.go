@@ -5,50 +5,35 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// family is what all processes that this one started have used: Linux. Those that came
-// and went between two looks are missed.
+// family is what some processes have used since it was made: Linux. Those that came and
+// went between two looks are missed.
 type family struct {
+	pids        func() []int
 	began, seen map[int]time.Duration
-	looks       int
 	most        int // KiB
-	stop, done  chan struct{}
 }
 
-func watchFamily() *family {
-	f := &family{began: map[int]time.Duration{}, seen: map[int]time.Duration{}, stop: make(chan struct{}), done: make(chan struct{})}
-	for _, pid := range descendants(os.Getpid()) {
+func newFamily(pids func() []int) *family {
+	f := &family{pids: pids, began: map[int]time.Duration{}, seen: map[int]time.Duration{}}
+	for _, pid := range pids() {
 		if u, err := used(pid); err == nil {
 			f.began[pid] = u.cpu
 		}
 	}
-	go func() {
-		defer close(f.done)
-		for {
-			select {
-			case <-f.stop:
-				f.look()
-				return
-			case <-time.After(2 * time.Second):
-				f.look()
-			}
-		}
-	}()
 	return f
 }
 
-// weighEvery is after how many looks the memory is looked at, too: it takes long, and time
-// from those who are watched.
-const weighEvery = 5
-
-func (f *family) look() {
-	memory, weigh := 0, f.looks%weighEvery == 0
-	f.looks++
-	for _, pid := range descendants(os.Getpid()) {
+// look notes the time of processors, and where it weighs the memory, too: that takes long,
+// and time from those who are watched.
+func (f *family) look(weigh bool) {
+	memory := 0
+	for _, pid := range f.pids() {
 		if u, err := used(pid); err == nil {
 			f.seen[pid] = u.cpu - f.began[pid]
 			if weigh {
@@ -59,18 +44,37 @@ func (f *family) look() {
 	f.most = max(f.most, memory)
 }
 
-// end gives the time of processors since the beginning, and the most memory at once.
-func (f *family) end() (cpu time.Duration, kib int) {
-	close(f.stop)
-	<-f.done
+// cpu is the time of processors until the last look.
+func (f *family) cpu() (sum time.Duration) {
 	for _, d := range f.seen {
-		cpu += d
+		sum += d
 	}
-	return cpu, f.most
+	return sum
 }
 
-// descendants are the processes below one.
-func descendants(pid int) (all []int) {
+// weighEvery is after how many looks of watch the memory is looked at.
+const weighEvery = 5
+
+// watch looks every two seconds until end is called.
+func (f *family) watch() (end func()) {
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for looks := 0; ; looks++ {
+			select {
+			case <-stop:
+				f.look(false)
+				return
+			case <-time.After(2 * time.Second):
+				f.look(looks%weighEvery == 0)
+			}
+		}
+	}()
+	return func() { close(stop); <-done }
+}
+
+// descendants are the processes below one, without some of them and what is below those.
+func descendants(pid int, without ...int) (all []int) {
 	children := map[int][]int{}
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range stats {
@@ -81,7 +85,9 @@ func descendants(pid int) (all []int) {
 		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+2:]))
 		child, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
 		parent, _ := strconv.Atoi(fields[1])
-		children[parent] = append(children[parent], child)
+		if !slices.Contains(without, child) {
+			children[parent] = append(children[parent], child)
+		}
 	}
 	for next := children[pid]; len(next) > 0; {
 		all = append(all, next...)
@@ -90,6 +96,14 @@ func descendants(pid int) (all []int) {
 			below = append(below, children[p]...)
 		}
 		next = below
+	}
+	return all
+}
+
+// families are some processes with all that are below them.
+func families(pids []int) (all []int) {
+	for _, pid := range pids {
+		all = append(append(all, pid), descendants(pid)...)
 	}
 	return all
 }

@@ -2,7 +2,7 @@
 // in one run with what somebody would use instead: machines are noisy, ratios are
 // not.
 //
-//	go run ./build/bench start        from navigation to the first frame, and seeks, beside a plain <video src>
+//	go run ./build/bench start        from navigation to the first frame, and seeks, beside a plain <video src> behind nginx
 //	go run ./build/bench swarm        viewers side by side: copies that the pod sends, and who stalls, beside p2p-media-loader
 //	go run ./build/bench longfilm     a long film to its end: memory, disk, and how often the page is blocked (-megabytes 2000)
 //	go run ./build/bench publish      from a publication until a friend lists it

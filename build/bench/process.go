@@ -49,17 +49,6 @@ func childOf(pid int, name string) (int, error) {
 	return 0, fmt.Errorf("process %d has no child %s", pid, name)
 }
 
-// familyCPU is what the processes that descend from one, but for another, have used.
-func familyCPU(pid, except int) (sum time.Duration) {
-	for _, id := range descendants(pid) {
-		if id != except {
-			u, _ := used(id)
-			sum += u.cpu
-		}
-	}
-	return sum
-}
-
 // peak is the most memory that two processes had until it was stopped, KiB.
 type peak struct {
 	pod, redis int

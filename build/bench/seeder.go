@@ -192,8 +192,8 @@ func (b *seederBench) webrtc(ctx context.Context, rounds int) error {
 	for _, w := range by {
 		names = append(names, w.name)
 	}
-	seen := newComparison(names, 1, figure{"MB/s", 1}, figure{"CPU s/GB of the seeder", 1}, figure{"MiB RSS of the seeder, most", 1},
-		figure{"ms until the first piece", 0}, figure{"CPU s/GB of the browser", 1})
+	seen := newComparison(names, 1, figure{name: "MB/s", digits: 1}, figure{name: "CPU s/GB of the seeder", digits: 1}, figure{name: "MiB RSS of the seeder, most", digits: 1},
+		figure{name: "ms until the first piece", digits: 0}, figure{name: "CPU s/GB of the browser", digits: 1})
 	fmt.Printf("%d MiB by WebRTC to webtorrent.min.js, or to our engine, in Chromium, pieces in memory; all on this machine, unshaped\n", b.size>>20)
 	for range rounds {
 		for i, w := range by {
@@ -299,7 +299,8 @@ func (b *seederBench) fetch(ctx context.Context, s *aSeeder, address string) ([]
 	if err != nil {
 		return nil, err
 	}
-	theirs, most := familyCPU(os.Getpid(), s.pid), watchPeak(s.pid, s.pid)
+	theirs := newFamily(func() []int { return descendants(os.Getpid(), s.pid) })
+	most := watchPeak(s.pid, s.pid)
 	got, err := b.downloadIn(page, s, address)
 	rss, _ := most.end()
 	if err != nil {
@@ -312,9 +313,10 @@ func (b *seederBench) fetch(ctx context.Context, s *aSeeder, address string) ([]
 	if err != nil {
 		return nil, err
 	}
+	theirs.look(false)
 	gigabytes := float64(b.size) / 1e9
 	return []float64{
 		gigabytes * 1e6 / got.Done, (after.cpu - before.cpu).Seconds() / gigabytes, float64(rss) / 1024, got.First,
-		(familyCPU(os.Getpid(), s.pid) - theirs).Seconds() / gigabytes,
+		theirs.cpu().Seconds() / gigabytes,
 	}, nil
 }

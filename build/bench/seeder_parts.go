@@ -48,10 +48,10 @@ func (b *seederBench) connect(ctx context.Context, connections int) error {
 	}
 	defer chromium.Close()
 	fmt.Printf("connections to our seeder from pages in Chromium, each the first of its page; loopback\n")
-	all := newComparison([]string{"our engine", "webtorrent.min.js"}, 1, figure{"ms from the beginning until the seeder's handshake", 1})
+	all := newComparison([]string{"our engine", "webtorrent.min.js"}, 1, figure{name: "ms from the beginning until the seeder's handshake", digits: 1})
 	steps := newComparison([]string{"our engine"}, -1,
-		figure{"ms from asking the pod until the seeder's handshake", 1}, figure{"until the offer is made: before it asks", 1}, figure{"until the pod has answered", 1},
-		figure{"until the channel is open", 1}, figure{"until the handshake", 1})
+		figure{name: "ms from asking the pod until the seeder's handshake", digits: 1}, figure{name: "until the offer is made: before it asks", digits: 1}, figure{name: "until the pod has answered", digits: 1},
+		figure{name: "until the channel is open", digits: 1}, figure{name: "until the handshake", digits: 1})
 	for range connections {
 		for i, path := range []string{"/engine", "/"} {
 			x, err := b.connectOnce(chromium, s, site.URL+path)
@@ -400,7 +400,8 @@ func startNginx(dir string) (address string, pid int, stop func(), err error) {
 	}
 	conf := filepath.Join(dir, "nginx.conf")
 	text := fmt.Sprintf("daemon off; master_process off; user root; pid %[1]s/nginx.pid; error_log %[1]s/nginx.log;\nevents {}\n"+
-		"http { access_log off; sendfile on; client_body_temp_path %[1]s; proxy_temp_path %[1]s; fastcgi_temp_path %[1]s; uwsgi_temp_path %[1]s; scgi_temp_path %[1]s; server { listen %[2]s; root %[1]s; } }\n", dir, address)
+		"http { access_log off; sendfile on; default_type text/html; types { text/javascript js; video/mp4 mp4 m4s; application/vnd.apple.mpegurl m3u8; } "+
+		"client_body_temp_path %[1]s; proxy_temp_path %[1]s; fastcgi_temp_path %[1]s; uwsgi_temp_path %[1]s; scgi_temp_path %[1]s; server { listen %[2]s; root %[1]s; } }\n", dir, address)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return "", 0, nil, err
 	}

@@ -4,14 +4,13 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"kinopod/build/browser"
-	"kinopod/shared/api"
 )
 
 // noteFirstFrame keeps when the first frame of the page's <video> was shown, in ms
@@ -33,8 +32,9 @@ const noteFirstFrame = `
 
 // startBench measures from navigation to the first frame of a film of ten minutes: the
 // page of a video on a first and on a return visit, beside a page that is nothing but a
-// <video> of the same file and a page of webtorrent.js with a web seed; then a seek to
-// where nothing is yet.
+// <video> of the same file behind nginx and a page of webtorrent.js with a web seed; then a
+// seek to where nothing is yet. It prints what that took of browser and server, and where
+// the bytes came from.
 func startBench(ctx context.Context, args []string) error {
 	rounds, seconds, megabits, link, trip, trace := 5, 600, 4.0, 20.0, 40*time.Millisecond, false
 	if err := flags("start", args, func(f *flag.FlagSet) {
@@ -48,16 +48,16 @@ func startBench(ctx context.Context, args []string) error {
 		return err
 	}
 	road := shape{all: int(link * 1e6 / 8), trip: trip}
-	p, err := startPod(ctx, road)
+	dir, err := os.MkdirTemp("", "kinopod-bench-")
 	if err != nil {
 		return err
 	}
-	defer p.stop()
-	first, err := bigFilm(ctx, p.dir, seconds, megabits)
+	defer os.RemoveAll(dir)
+	first, err := bigFilm(ctx, dir, seconds, megabits)
 	if err != nil {
 		return err
 	}
-	last := filepath.Join(p.dir, "index-at-the-end.mp4")
+	last := filepath.Join(dir, "index-at-the-end.mp4")
 	if err := ffmpeg(ctx, "-i", first, "-c", "copy", last); err != nil {
 		return err
 	}
@@ -68,65 +68,54 @@ func startBench(ctx context.Context, args []string) error {
 	defer b.Close()
 	fmt.Printf("1920x1080, %d s of %.1f Mbit/s; %.0f Mbit/s and %s round trip (a TCP relay; WebRTC on loopback)\n", seconds, megabits, link, trip)
 	for _, kind := range []struct{ name, file string }{{"index first", first}, {"index at the end", last}} {
-		if err := p.startOf(ctx, b, kind.name, kind.file, road, rounds, trace); err != nil {
+		fmt.Println(kind.name)
+		if err := startOf(ctx, b, kind.file, road, rounds, trace); err != nil {
 			return fmt.Errorf("%s: %w", kind.name, err)
 		}
 	}
 	return nil
 }
 
-// startOf measures the pages of one film.
-func (p *running) startOf(ctx context.Context, b *browser.Browser, name, file string, road shape, rounds int, trace bool) error {
-	v, err := p.Upload(ctx, file, name)
+// startOf measures the pages of one film, in turns.
+func startOf(ctx context.Context, b *browser.Browser, file string, road shape, rounds int, trace bool) error {
+	ours, err := kinopodSide(ctx, file, road)
 	if err != nil {
 		return err
 	}
+	defer ours.stop()
 	others, err := webtorrentSide(ctx, file, road)
 	if err != nil {
 		return err
 	}
 	defer others.stop()
-	watch := p.base + api.WatchPath(v.ID)
 	pages := []struct {
 		name, url string
-		line      *line
-		warm      bool
-	}{{"plain <video>", others.url + "plain", others.line, false}, {"first visit", watch, p.line, false}, {"return visit", watch, p.line, true}, {"webtorrent.js", others.url, others.line, false}}
-	seen := map[string][3][]float64{}
+		side      *side
+		again     bool // the app was used before
+		servers   []int
+	}{
+		{"plain <video>", others.url + "plain", others, false, others.servers[:1]}, // it needs no tracker
+		{"first visit", ours.url, ours, false, ours.servers},
+		{"return visit", ours.url, ours, true, ours.servers},
+		{"webtorrent.js", others.url, others, false, others.servers},
+	}
+	var names []string
+	for _, w := range pages {
+		names = append(names, w.name)
+	}
+	all := newComparison(names, 0, visitFigures...)
+	browsers := func() []int { return descendants(os.Getpid(), slices.Concat(ours.servers, others.servers)...) }
 	for range rounds {
-		for _, w := range pages {
-			home := ""
-			if w.warm {
-				home = p.base
-			}
-			x, err := visitOnce(b, w.url, home, w.line, trace)
+		for i, w := range pages {
+			v, err := visitOnce(b, w.side, w.url, w.again, browsers, w.servers, trace)
 			if err != nil {
 				return fmt.Errorf("%s: %w", w.name, err)
 			}
-			of := seen[w.name]
-			for i, f := range []float64{x.first, x.seek, x.bytes} {
-				of[i] = append(of[i], f)
-			}
-			seen[w.name] = of
+			all.add(i, v.figures()...)
 		}
 	}
-	fmt.Println(name)
-	plain := seen[pages[0].name]
-	for _, w := range pages {
-		x := seen[w.name]
-		fmt.Printf("  %-14s first frame %5.0f ms, %.2f times plain; %.2f MB of film before it; seek %5.0f ms, %.2f times plain (medians of %d: %s; %s)\n", w.name,
-			median(x[0]), median(x[0])/median(plain[0]), median(x[2])/1e6, median(x[1]), median(x[1])/median(plain[1]), rounds, whole(x[0]), whole(x[1]))
-	}
+	all.print()
 	return nil
-}
-
-// whole is figures one after the other, without fractions.
-func whole(x []float64) string {
-	var s []string
-	for _, v := range x {
-		s = append(s, strconv.Itoa(int(v)))
-	}
-	return strings.Join(s, " ")
 }
 
 // bigFilm makes an MP4 of 1080p, its index first, without encoding all of it: some
@@ -149,8 +138,32 @@ func median(x []float64) float64 {
 
 // visit is what one look at a page came to.
 type visit struct {
-	first, seek float64 // ms
-	bytes       float64 // of the film before the first frame
+	first, seek           float64 // ms
+	early                 float64 // bytes of the film before the first frame
+	http, webrtc, app     float64 // bytes from the server: of the film by HTTP and by WebRTC, and of all else
+	browserCPU, serverCPU time.Duration
+	browserKiB, serverKiB int
+}
+
+// visitFigures are what figures gives.
+var visitFigures = []figure{
+	{name: "ms from navigation to the first frame", digits: 0},
+	{name: "MB of film before it", digits: 2},
+	{name: "ms of a seek to 80 %", digits: 0},
+	{name: "MB of film by HTTP", digits: 2},
+	{name: "MB of film by WebRTC", digits: 2, alone: true},
+	{name: "MB of all else by HTTP", digits: 2, alone: true},
+	{name: "CPU s of the browser", digits: 2},
+	{name: "CPU s of the server", digits: 2},
+	{name: "MiB of the browser", digits: 0},
+	{name: "MiB of the server, its tracker and store with it", digits: 0},
+}
+
+func (v visit) figures() []float64 {
+	return []float64{
+		v.first, v.early / 1e6, v.seek, v.http / 1e6, v.webrtc / 1e6, v.app / 1e6,
+		v.browserCPU.Seconds(), v.serverCPU.Seconds(), float64(v.browserKiB >> 10), float64(v.serverKiB >> 10),
+	}
 }
 
 // seekFar has the film go on at four fifths of it, and gives the ms until a frame of
@@ -162,16 +175,17 @@ const seekFar = `new Promise((done) => {
   v.currentTime = to;
 })`
 
-// visitOnce opens a page in a browser context of its own, behind a line. Where home is
-// set that page is visited first, until the app is kept.
-func visitOnce(b *browser.Browser, url, home string, l *line, trace bool) (v visit, err error) {
+// visitOnce opens a page of a side in a browser context of its own. Where it is visited
+// again the side's home comes first, until the app is kept. browsers lists the browser's
+// processes; servers are those that serve the page, with what is below them.
+func visitOnce(b *browser.Browser, s *side, url string, again bool, browsers func() []int, servers []int, trace bool) (v visit, err error) {
 	page, done, err := b.QuietPage()
 	if err != nil {
 		return v, err
 	}
 	defer done()
-	if home != "" {
-		if err := page.Open(home + "/"); err != nil {
+	if again {
+		if err := page.Open(s.home); err != nil {
 			return v, err
 		}
 		if err := page.Until(30*time.Second, "navigator.serviceWorker.controller && document.documentElement.dataset.app === 'ready'"); err != nil {
@@ -184,6 +198,12 @@ func visitOnce(b *browser.Browser, url, home string, l *line, trace bool) (v vis
 	if err := page.Front(); err != nil {
 		return v, err
 	}
+	given, err := s.webrtc()
+	if err != nil {
+		return v, err
+	}
+	media, sent := s.line.media.Load(), s.line.sent.Load()
+	browserUsed, serverUsed := newFamily(browsers), newFamily(func() []int { return families(servers) })
 	began := time.Now()
 	if err := page.Open(url); err != nil {
 		return v, err
@@ -199,9 +219,9 @@ func visitOnce(b *browser.Browser, url, home string, l *line, trace bool) (v vis
 		return v, err
 	}
 	epoch := time.UnixMicro(int64(origin * 1000))
-	for _, a := range l.since(began) {
+	for _, a := range s.line.since(began) {
 		if a.media {
-			v.bytes += float64(a.by(epoch.Add(time.Duration(v.first * float64(time.Millisecond)))))
+			v.early += float64(a.by(epoch.Add(time.Duration(v.first * float64(time.Millisecond)))))
 		}
 	}
 	time.Sleep(3 * time.Second) // the app and its engine are here, and the player has its fill
@@ -212,9 +232,18 @@ func visitOnce(b *browser.Browser, url, home string, l *line, trace bool) (v vis
 	if v.seek, err = browser.Eval[float64](page, seekFar); err != nil {
 		return v, err
 	}
+	browserUsed.look(true)
+	serverUsed.look(true)
+	v.browserCPU, v.browserKiB, v.serverCPU, v.serverKiB = browserUsed.cpu(), browserUsed.most, serverUsed.cpu(), serverUsed.most
+	givenNow, err := s.webrtc()
+	if err != nil {
+		return v, err
+	}
+	v.webrtc, v.http = float64(givenNow-given), float64(s.line.media.Load()-media)
+	v.app = float64(s.line.sent.Load()-sent) - v.http
 	if trace {
 		fmt.Printf("  %s: first frame at %.0f ms, seek from %.0f to %.0f ms; asked, first byte, last byte:\n", url, v.first, from, from+v.seek)
-		for _, a := range l.since(began) {
+		for _, a := range s.line.since(began) {
 			fmt.Printf("    %6d %6d %6d  %8d B  %s\n", a.at.Sub(epoch).Milliseconds(), a.first.Sub(epoch).Milliseconds(), a.last.Sub(epoch).Milliseconds(), a.bytes, a.what)
 		}
 	}

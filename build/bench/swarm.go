@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -30,14 +31,15 @@ const noteStalls = noteFirstFrame + `;
 
 // side is one way to show a film to viewers who help each other.
 type side struct {
-	url    string // of the film's page
-	home   string // of a page without the film, where the app is kept for later visits
-	kept   string // an expression of home: it is
-	card   string // what is clicked at home to come to the film; "" where the app has but one page
-	line   *line
-	webrtc func() (int64, error) // bytes that the server gave by WebRTC
-	detail string                // an expression of the page: what it says of itself
-	stop   func()
+	url     string // of the film's page
+	home    string // of a page without the film, where the app is kept for later visits
+	kept    string // an expression of home: it is
+	card    string // what is clicked at home to come to the film; "" where the app has but one page
+	line    *line
+	webrtc  func() (int64, error) // bytes that the server gave by WebRTC
+	detail  string                // an expression of the page: what it says of itself
+	servers []int                 // process ids; that of the film's web server first
+	stop    func()
 }
 
 // contestant is a side by its name.
@@ -132,15 +134,15 @@ func (r swarmResult) copies() float64 { return r.http + r.webrtc }
 
 // swarmFigures are what figures gives.
 var swarmFigures = []figure{
-	{"copies that the server sent", 2},
-	{"by HTTP", 2},
-	{"by WebRTC", 2},
-	{"copies that viewers gave", 2},
-	{"viewers who stalled", 0},
-	{"s of all their stalls", 1},
-	{"ms until the first frame, median of the viewers", 0},
-	{"CPU s of browsers and servers", 0},
-	{"MiB of browsers and servers, most", 0},
+	{name: "copies that the server sent", digits: 2},
+	{name: "by HTTP", digits: 2},
+	{name: "by WebRTC", digits: 2},
+	{name: "copies that viewers gave", digits: 2},
+	{name: "viewers who stalled", digits: 0},
+	{name: "s of all their stalls", digits: 1},
+	{name: "ms until the first frame, median of the viewers", digits: 0},
+	{name: "CPU s of browsers and servers", digits: 0},
+	{name: "MiB of browsers and servers, most", digits: 0},
 }
 
 func (r swarmResult) figures() []float64 {
@@ -170,7 +172,8 @@ func swarmTurn(ctx context.Context, start func() (*side, error), size float64, v
 		}
 		defer guests[i].leave()
 	}
-	family := watchFamily()
+	family := newFamily(func() []int { return descendants(os.Getpid()) })
+	endWatch := family.watch()
 	media := s.line.media.Load()
 	sent := s.line.sent.Load()
 	results := make([]watched, viewers)
@@ -184,7 +187,8 @@ func swarmTurn(ctx context.Context, start func() (*side, error), size float64, v
 		time.Sleep(apart)
 	}
 	all.Wait()
-	r.cpu, r.memory = family.end()
+	endWatch()
+	r.cpu, r.memory = family.cpu(), family.most
 	media = s.line.media.Load() - media
 	given, err := s.webrtc()
 	if err != nil {

@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,7 +38,7 @@ func kinopodSide(ctx context.Context, film string, road shape) (*side, error) {
 		return nil, err
 	}
 	return &side{
-		url: p.base + api.WatchPath(v.ID), home: p.base + "/", card: ".card-link", line: p.line, stop: p.stop,
+		url: p.base + api.WatchPath(v.ID), home: p.base + "/", card: ".card-link", line: p.line, servers: []int{p.PID()}, stop: p.stop,
 		// Who was here before was told of other viewers then.
 		kept:   `navigator.serviceWorker.controller && document.documentElement.dataset.app === "ready" && (kinopod.share('{"told":true}'), true)`,
 		webrtc: func() (int64, error) { return metric(ctx, admin, `kinopod_sent_bytes_total{source="webrtc"}`) },
@@ -66,58 +66,72 @@ func metric(ctx context.Context, admin, name string) (int64, error) {
 	return 0, fmt.Errorf("the pod has no metric %s", name)
 }
 
-// site is a web site of files and folders with a tracker of its own; the film is under
-// /film. Its page /home has scripts fetched that the film's page needs.
+// site is a web site of files and folders behind nginx, with a tracker of its own; the film
+// is under /film. Its page /home has scripts fetched that the film's page needs.
 func site(ctx context.Context, road shape, files map[string]string, page func(tracker string) string) (_ *side, err error) {
-	for _, file := range files {
-		if _, err := os.Stat(file); err != nil {
-			return nil, fmt.Errorf("%w (make test-tools installs other people's clients)", err)
+	dir, err := os.MkdirTemp("", "kinopod-bench-")
+	if err != nil {
+		return nil, err
+	}
+	ends := []func(){func() { _ = os.RemoveAll(dir) }}
+	stop := func() {
+		for _, end := range slices.Backward(ends) {
+			end()
 		}
 	}
+	defer func() {
+		if err != nil {
+			stop()
+		}
+	}()
 	address, err := pods.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
 	port := address[strings.LastIndexByte(address, ':')+1:]
+	scripts := ""
+	for path, file := range files {
+		if file, err = filepath.Abs(file); err != nil {
+			return nil, err
+		}
+		if _, err := os.Stat(file); err != nil {
+			return nil, fmt.Errorf("%w (make test-tools installs other people's clients)", err)
+		}
+		to := filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+			return nil, err
+		}
+		if err := os.Symlink(file, to); err != nil {
+			return nil, err
+		}
+		if strings.HasSuffix(path, ".js") {
+			scripts += fmt.Sprintf("<link rel=\"preload\" as=\"script\" href=\"%s\">\n", path)
+		}
+	}
+	for name, text := range map[string]string{"index.html": page("ws://localhost:" + port), "home": scripts} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			return nil, err
+		}
+	}
 	tracker := exec.CommandContext(ctx, "node", filepath.Join(nodeModules, "bittorrent-tracker/bin/cmd.js"), "--ws", "--port", port, "--interval", "30000")
 	if err := tracker.Start(); err != nil {
 		return nil, fmt.Errorf("start bittorrent-tracker: %w", err)
 	}
-	mux := http.NewServeMux()
-	for path, file := range files {
-		if strings.HasSuffix(path, "/") {
-			mux.Handle("GET "+path, http.StripPrefix(path, http.FileServer(http.Dir(file))))
-			continue
-		}
-		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, file) })
-	}
-	mux.HandleFunc("GET /home", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		for path := range files {
-			if strings.HasSuffix(path, ".js") {
-				_, _ = fmt.Fprintf(w, "<link rel=\"preload\" as=\"script\" href=\"%s\">\n", path)
-			}
-		}
-	})
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		_, _ = w.Write([]byte(page("ws://localhost:" + port)))
-	})
-	server := httptest.NewServer(mux)
-	stop := func() {
-		server.Close()
-		_ = tracker.Process.Kill()
-		_ = tracker.Wait()
-	}
-	l, err := newLine(server.Listener.Addr().String(), road)
+	ends = append(ends, func() { _ = tracker.Process.Kill(); _ = tracker.Wait() })
+	server, pid, end, err := startNginx(dir)
 	if err != nil {
-		stop()
 		return nil, err
 	}
+	ends = append(ends, end)
+	l, err := newLine(server, road)
+	if err != nil {
+		return nil, err
+	}
+	ends = append(ends, l.close)
 	base := "http://localhost" + l.addr()[strings.LastIndexByte(l.addr(), ':'):]
 	return &side{
 		url: base + "/", home: base + "/home", kept: `document.readyState === "complete"`, line: l, webrtc: func() (int64, error) { return 0, nil }, detail: `""`,
-		stop: func() { l.close(); stop() },
+		servers: []int{pid, tracker.Process.Pid}, stop: stop,
 	}, nil
 }
 
@@ -133,7 +147,7 @@ func mediaLoaderSide(ctx context.Context, film string, road shape) (*side, error
 		return nil, err
 	}
 	s, err := site(ctx, road, map[string]string{
-		"/film/": dir, "/hls.js": nodeModules + "/hls.js/dist/hls.min.js",
+		"/film": dir, "/hls.js": nodeModules + "/hls.js/dist/hls.min.js",
 		"/core.js": nodeModules + "/p2p-media-loader-core/dist/p2p-media-loader-core.es.min.js", "/loader.js": nodeModules + "/p2p-media-loader-hlsjs/dist/p2p-media-loader-hlsjs.es.min.js",
 	}, func(tracker string) string {
 		return fmt.Sprintf(`<!doctype html><title>p2p-media-loader</title>
