@@ -34,6 +34,7 @@ test-tools:
 
 test: test-tools build lint
 	$(GO) test -race -timeout 40m ./...
+	$(GO) test -run TestCopiesOfFiftyViewers ./webapp/swarm # eight gigabytes under -race
 	$(GO) test -run TestComingAndGoing -count 5 ./pod/seeder # pion has a race of its own here
 
 lint: $(bundle)
