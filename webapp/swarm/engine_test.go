@@ -3,6 +3,8 @@ package swarm
 import (
 	"context"
 	"encoding/binary"
+	"log/slog"
+	"math"
 	"os"
 	"testing"
 	"testing/synctest"
@@ -314,5 +316,20 @@ func TestHostileMessages(t *testing.T) {
 				t.Error("the connection is still open")
 			}
 		})
+	}
+}
+
+// Who says that the whole film is coming to it is waited for with as much as one run of the
+// web seed has.
+func TestNobodyIsWaitedForWithAllOfTheFilm(t *testing.T) {
+	w := newWorld(t, 64*mib, piece)
+	e := New(Config{Torrent: w.torrent, Log: slog.New(slog.DiscardHandler)})
+	p := &peer{e: e, known: true, has: wire.NewBits(e.t.Pieces())}
+	e.peers[p] = struct{}{}
+	if err := p.extended(wire.ComingMessage{First: 3, End: math.MaxUint32}.Message(wire.ComingID)); err != nil {
+		t.Fatal(err)
+	}
+	if run := webSeedRun/piece + 1; !e.comes(3) || e.comes(3+run) {
+		t.Errorf("pieces %d up to %d come", p.coming.First, p.coming.End)
 	}
 }

@@ -170,6 +170,12 @@ func TestCopiesOfEightViewers(t *testing.T) {
 	staysBelow(t, scene{8, 5 * time.Second, 60, 4, 5, 0}, 1.55)
 }
 
+// Who begin together have nobody ahead: each brings a part from the web seed, and tells the
+// others what.
+func TestCopiesOfViewersWhoBeginTogether(t *testing.T) {
+	staysBelow(t, scene{8, 100 * time.Millisecond, 60, 4, 0, 0}, 2)
+}
+
 // staysBelow plays s, in which nobody may stall and the pod may send most copies.
 func staysBelow(t *testing.T, s scene, most float64) {
 	t.Run(fmt.Sprintf("uplink %.0f", s.uplink), func(t *testing.T) {
