@@ -92,35 +92,51 @@ func TestBadPeersAreNotSeen(t *testing.T) {
 	})
 }
 
-// Sources that die while they send: a viewer who is gone in the middle of a block, then
-// the web seed, for good.
+// Sources that die: the web seed, for good, then a viewer in the middle of a piece.
 func TestSourcesThatDieAreNotSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := film(t, 60)
-		w.engine(func(c *Config) {
-			c.Complete, c.Network = true, &memNetwork{w: w, up: w.uplink(2e6)}
-		})
-		dying := w.engine(func(c *Config) {
-			c.Complete, c.Network = true, &memNetwork{w: w, up: w.uplink(2e6)}
-		})
+		viewers := map[wire.PeerID]*Engine{}
+		for range 2 {
+			v := w.engine(func(c *Config) {
+				c.Complete, c.Network = true, &memNetwork{w: w, up: w.uplink(2e6)}
+			})
+			viewers[v.id] = v
+		}
 		time.Sleep(time.Second)
 		e := w.engine(nil)
+		died := make(chan struct{})
 		go func() {
+			defer close(died)
 			time.Sleep(10 * time.Second)
+			w.mu.Lock()
+			w.webSeedDown = true
+			w.mu.Unlock()
+			time.Sleep(10 * time.Second)
+			var dying *Engine // in the middle of a piece
+			for ; dying == nil && t.Context().Err() == nil; time.Sleep(5 * time.Millisecond) {
+				_ = e.ask(t.Context(), func() {
+					for p := range e.peers {
+						if len(p.fetching) > 0 && p.fetching[0].prefix() > 0 {
+							dying = viewers[p.id]
+						}
+					}
+				})
+			}
+			if dying == nil {
+				return
+			}
 			_ = dying.ask(context.Background(), func() {
 				for p := range dying.peers {
 					p.close(errors.New("gone"))
 				}
 				dying.terms.NoUpload = true
 			})
-			time.Sleep(10 * time.Second)
-			w.mu.Lock()
-			w.webSeedDown = true
-			w.mu.Unlock()
 		}()
 		if stalled, err := w.play(context.Background(), e, 10*time.Second, 500<<10); err != nil || stalled > 0 {
 			t.Errorf("stalled %s, %v", stalled, err)
 		}
+		<-died
 	})
 }
 
