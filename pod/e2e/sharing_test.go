@@ -75,6 +75,9 @@ func TestNobodySeesAViewerWhoWasNotTold(t *testing.T) {
 	}
 
 	second := withLine(t, newcomer(t), `window.unseen = true;`, address)
+	// A page that is not seen begins nothing that the browser does not begin by itself.
+	must(t, second.Until(patience, `document.querySelector("video")?.readyState >= 3`))
+	value[bool](t, second, `document.querySelector("video").play(), true`)
 	must(t, second.Until(patience, `document.querySelector("video")?.currentTime > 2 && document.getElementById("company-on")?.ariaChecked === "true"`))
 	if n, m := value[int](t, second, `conns.length`), atTracker(t, p, ih); n != 0 || m != alone {
 		t.Errorf("not told: %d connections, %d peers at the tracker instead of %d", n, m, alone)

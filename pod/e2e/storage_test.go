@@ -234,3 +234,22 @@ func TestTheNetworkGoesAway(t *testing.T) {
 	must(t, other.Until(patience, `document.querySelector("video")?.currentTime > 0.5`))
 	must(t, other.Until(patience, `/Viewers\s+[\d.]+ \S+\s+100 %/.test(document.body.innerText)`))
 }
+
+// A phone that goes from one network to another is never offline: the tracker is dialed
+// anew, whose connection may be dead.
+func TestTheNetworkChanges(t *testing.T) {
+	t.Parallel()
+	p := podtest.Start(t)
+	v, _ := p.User(t, "anna", api.RoleUser).Film(t, long)
+	page := withLine(t, viewer(t), `
+		window.sockets = 0;
+		window.WebSocket = class extends WebSocket { constructor(...a) { super(...a); window.sockets++; } };`, p.URL+api.WatchPath(v.ID))
+	must(t, page.Until(patience, `window.sockets === 1`))
+	value[bool](t, page, `setLine({rtt: 100}), true`) // what the browser measures says nothing
+	time.Sleep(3 * time.Second)                       // for what should not come
+	if n := value[int](t, page, `window.sockets`); n != 1 {
+		t.Errorf("%d connections to the tracker", n)
+	}
+	value[bool](t, page, `setLine({type: "wifi"}), true`)
+	must(t, page.Until(patience, `window.sockets === 2`))
+}

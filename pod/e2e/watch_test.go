@@ -172,7 +172,7 @@ func TestAFilmThatTheBrowserDoesNotBegin(t *testing.T) {
 	p := podtest.Start(t)
 	v, _ := p.User(t, "anna", api.RoleUser).Film(t, long)
 	page := viewer(t)
-	must(t, page.OnNewDocument(`document.addEventListener("loadedmetadata", (e) => e.target.pause(), true)`))
+	must(t, page.OnNewDocument(`document.addEventListener("loadstart", (e) => e.target.pause(), true)`))
 	must(t, page.Open(p.URL+api.WatchPath(v.ID)))
 	must(t, page.Until(patience, `document.querySelector("video")?.currentTime > 0.5`))
 }

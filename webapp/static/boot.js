@@ -66,17 +66,17 @@
   if (!choice().told) {
     root.dataset.tell = "";
     let seen = 0; // ms
-    let looked = performance.now();
+    let looked; // when it was in sight at the last look; undefined where it was not
     const done = () => {
       delete root.dataset.tell;
       clearInterval(timer);
     };
     const timer = setInterval(() => {
       const notice = document.getElementById("tell");
-      const since = performance.now() - looked; // a busy device looks late
-      looked += since;
-      if (!inSight(notice)) return;
-      seen += Math.min(since, 4 * look);
+      const last = looked;
+      looked = inSight(notice) ? performance.now() : undefined;
+      if (!looked) return;
+      seen += last ? Math.min(looked - last, 4 * look) : look; // a busy device looks late
       if (seen >= toldAfter && !choice().told) told();
       if (seen >= goneAfter && !notice.matches(":hover, :focus-within")) done();
     }, look);

@@ -92,7 +92,8 @@ func TestBadPeersAreNotSeen(t *testing.T) {
 	})
 }
 
-// Sources that die: the web seed, for good, then a viewer in the middle of a piece.
+// Sources that die while they send: the web seed, for good, and then a viewer in the
+// middle of a piece.
 func TestSourcesThatDieAreNotSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := film(t, 60)
@@ -105,35 +106,38 @@ func TestSourcesThatDieAreNotSeen(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		e := w.engine(nil)
+		ctx := within(t, 10*time.Minute)
+		// in waits until e is in the middle of something.
+		in := func(middle func() bool) {
+			for found := false; !found && ctx.Err() == nil; time.Sleep(5 * time.Millisecond) {
+				_ = e.ask(ctx, func() { found = middle() })
+			}
+		}
 		died := make(chan struct{})
 		go func() {
 			defer close(died)
-			time.Sleep(10 * time.Second)
+			in(func() bool { return e.web.got > 0 && e.web.cancel != nil })
 			w.mu.Lock()
 			w.webSeedDown = true
 			w.mu.Unlock()
 			time.Sleep(10 * time.Second)
-			var dying *Engine // in the middle of a piece
-			for ; dying == nil && t.Context().Err() == nil; time.Sleep(5 * time.Millisecond) {
-				_ = e.ask(t.Context(), func() {
-					for p := range e.peers {
-						if len(p.fetching) > 0 && p.fetching[0].prefix() > 0 {
-							dying = viewers[p.id]
-						}
+			var dying *Engine
+			in(func() bool {
+				for p := range e.peers {
+					if len(p.fetching) > 0 && p.fetching[0].prefix() > 0 {
+						dying = viewers[p.id]
 					}
-				})
-			}
-			if dying == nil {
-				return
-			}
-			_ = dying.ask(context.Background(), func() {
+				}
+				return dying != nil
+			})
+			_ = dying.ask(ctx, func() {
 				for p := range dying.peers {
 					p.close(errors.New("gone"))
 				}
 				dying.terms.NoUpload = true
 			})
 		}()
-		if stalled, err := w.play(context.Background(), e, 10*time.Second, 500<<10); err != nil || stalled > 0 {
+		if stalled, err := w.play(ctx, e, 10*time.Second, 500<<10); err != nil || stalled > 0 {
 			t.Errorf("stalled %s, %v", stalled, err)
 		}
 		<-died
