@@ -42,11 +42,12 @@ func (p *peer) finishes(f *fetch) time.Duration {
 	if got := p.e.t.PieceSize(f.piece) - f.left() - int64(f.block); got > 0 {
 		goes = time.Duration(float64(p.e.now.Sub(f.began)) * float64(f.left()) / float64(got))
 	}
-	last := f.last
-	if p.lastBlock.After(last) {
-		last = p.lastBlock // it brings what was asked for before f
-	}
-	return max(hoped, goes) + p.e.now.Sub(last)
+	return max(hoped, goes) + p.silent(f)
+}
+
+// silent is the time since p brought something of f, or of what was asked for before it.
+func (p *peer) silent(f *fetch) time.Duration {
+	return min(p.e.now.Sub(f.last), p.e.now.Sub(p.lastBlock))
 }
 
 // pipeline is the number of bytes to keep asked for: about a second's worth.
@@ -168,7 +169,7 @@ func (p *peer) abandon(f *fetch) {
 // overtaken takes a piece from p that another brings sooner. That p is slower than was
 // hoped is no fault; that it is silent is one.
 func (p *peer) overtaken(f *fetch) {
-	if p.e.now.Sub(f.last) > p.e.patience(silence/2) {
+	if p.silent(f) > p.e.patience(silence/2) {
 		p.late(f)
 		return
 	}

@@ -220,9 +220,7 @@ func (p *peer) handshake(h wire.Handshake) error {
 	p.pod = h.PeerID == e.podID || h.PeerID.Seeder()
 	e.log.Debug("peer", "pod", p.pod, "offered", p.offered)
 	if h.Extension {
-		p.send(wire.ExtensionHandshake{
-			Extensions: map[string]int{wire.Metadata: wire.MetadataID, wire.Coming: wire.ComingID}, Client: "Kinopod", RequestQueue: wire.RequestQueue, MetadataSize: int64(len(e.t.Info)), Block: wire.LongBlock,
-		}.Message())
+		p.tellExtensions()
 	}
 	have := e.have.Count()
 	switch {
@@ -235,6 +233,13 @@ func (p *peer) handshake(h wire.Handshake) error {
 	}
 	e.changed = true
 	return nil
+}
+
+// tellExtensions says what can be asked for beyond BEP 3; what is said later replaces it.
+func (p *peer) tellExtensions() {
+	p.send(wire.ExtensionHandshake{
+		Extensions: map[string]int{wire.Metadata: wire.MetadataID, wire.Coming: wire.ComingID}, Client: "Kinopod", RequestQueue: wire.RequestQueue, MetadataSize: int64(len(p.e.t.Info)), Block: p.e.terms.longest(),
+	}.Message())
 }
 
 func (p *peer) handle(m wire.Message, block piecestore.Chunk) error {

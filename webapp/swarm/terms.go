@@ -42,6 +42,13 @@ func (e *Engine) agree(t Terms) {
 			p.choke()
 		}
 	}
+	if t.longest() != was.longest() {
+		for p := range e.peers {
+			if p.comingID != 0 { // others ask for no long blocks
+				p.tellExtensions()
+			}
+		}
+	}
 	e.changed = true
 }
 
@@ -70,20 +77,33 @@ func (e *Engine) enough() bool { return e.others+1 >= e.cfg.LeastViewers }
 // for them.
 func (e *Engine) gives() bool { return e.terms.Company != Alone && !e.terms.NoUpload }
 
+// longest is the longest block that peers may ask for, 0 for what everybody gives. Under a
+// low rate a long one would make others wait, and who waits for it takes us for silent.
+func (t Terms) longest() int {
+	if t.UploadRate > 0 && t.UploadRate < leastLongRate {
+		return 0
+	}
+	return wire.LongBlock
+}
+
+// leastLongRate is the upload rate, in bytes a second, from which on peers are given long
+// blocks: where several engines share it a block does not take half a second.
+const leastLongRate = 4 * longBlockRate
+
 // allowance is a bucket of bytes that may be uploaded. It holds what one and a half ticks
-// and one block take, so that in any 20 s no more than 5 % too much goes out, and little
-// is lost where a tick comes late.
+// and the block that waits take, so that in any 20 s no more than 5 % too much goes out, and
+// little is lost where a tick comes late.
 type allowance struct {
 	bytes float64
 	at    time.Time // when it was filled
 }
 
-func (a *allowance) fill(now time.Time, rate int64) {
+// fill adds what came since at rate, for a block of n bytes.
+func (a *allowance) fill(now time.Time, rate, n float64) {
 	if a.at.IsZero() {
 		a.at = now
 	}
-	most := float64(rate)*1.5*tick.Seconds() + onWire(blockMessage)
-	a.bytes = min(most, a.bytes+float64(rate)*now.Sub(a.at).Seconds())
+	a.bytes = min(rate*1.5*tick.Seconds()+n, a.bytes+rate*now.Sub(a.at).Seconds())
 	a.at = now
 }
 
@@ -95,6 +115,3 @@ func (a *allowance) take(n float64) bool {
 	a.bytes -= n
 	return true
 }
-
-// blockMessage is the length of the largest message with a block.
-const blockMessage = wire.PieceHeader + wire.LongBlock

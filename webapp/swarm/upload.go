@@ -102,7 +102,6 @@ func (p *peer) upload() {
 
 // share answers requests as far as the upload rate allows. Who waits longest is first.
 func (e *Engine) share() {
-	e.budget.fill(e.now, e.terms.UploadRate)
 	for {
 		var next *peer
 		for p := range e.peers {
@@ -110,7 +109,11 @@ func (e *Engine) share() {
 				next = p
 			}
 		}
-		if next == nil || !e.budget.take(onWire(wire.PieceHeader+int64(next.uploads[0].Length))) {
+		if next == nil {
+			return
+		}
+		n := onWire(wire.PieceHeader + int64(next.uploads[0].Length))
+		if e.budget.fill(e.now, float64(e.terms.UploadRate), n); !e.budget.take(n) {
 			return // the next tick
 		}
 		next.serve()
