@@ -11,6 +11,7 @@ import (
 	"kinopod/pod/podtest"
 	"kinopod/shared/api"
 	"kinopod/shared/magnet"
+	"kinopod/webapp/swarm"
 )
 
 // noteLine keeps each connection of a page and lets a test say whether the page is seen and
@@ -179,6 +180,41 @@ func TestUploadCapOfABrowser(t *testing.T) {
 	rates, seconds := carriedBy(t, first)
 	if rates[0] > 1.05*capRate+capBurst/seconds || rates[0] < 0.85*capRate {
 		t.Errorf("%.1f %% of the cap", 100*rates[0]/capRate)
+	}
+}
+
+// The cap is the viewer's, not each tab's.
+func TestUploadCapOfTwoTabs(t *testing.T) {
+	t.Parallel()
+	p := podtest.Start(t)
+	anna := p.User(t, "anna", api.RoleUser)
+	one, _ := anna.Film(t, wide)
+	other, _ := anna.Film(t, wide)
+	first := capped(t, newcomer(t), p, one)
+	second, closeSecond, err := first.Beside()
+	must(t, err)
+	t.Cleanup(closeSecond)
+	begin(t, second)
+	capped(t, second, p, other)
+	give(p, false)
+	for _, v := range []api.Video{one, other} {
+		taker := engine(t, p, v, newNetwork(t), func(c *swarm.Config) { c.WebSeed, c.OfferURL = "", "" })
+		go func() {
+			for at := int64(0); at < v.Renditions[0].Size; {
+				c, err := taker.Read(t.Context(), at, 256<<10)
+				if err != nil {
+					return // the test is over
+				}
+				at += int64(c.Len())
+			}
+		}()
+	}
+	rates, seconds := carriedBy(t, first, second)
+	if sum := rates[0] + rates[1]; sum > 1.05*capRate+capBurst/seconds || sum < 0.85*capRate {
+		t.Errorf("%.1f %% of the cap", 100*sum/capRate)
+	}
+	if min(rates[0], rates[1]) < capRate/3 {
+		t.Errorf("two who need the same have %.0f and %.0f bytes a second", rates[0], rates[1])
 	}
 }
 

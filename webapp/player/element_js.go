@@ -206,7 +206,7 @@ func (p *player) report(ctx context.Context, s *showing) {
 	ticker := time.NewTicker(250 * time.Millisecond)
 	defer ticker.Stop()
 	others := newTeller(s.engine.InfoHash())
-	defer others.close()
+	defer others.Close()
 	for {
 		p.tell(s)
 		stats, err := s.engine.Stats(ctx)
@@ -421,7 +421,7 @@ func config(v api.Video, t *torrent.Torrent) swarm.Config {
 	return swarm.Config{
 		Torrent: t, Duration: time.Duration(v.Duration * float64(time.Second)), Network: swarm.Browser{STUN: pod.STUN},
 		Trackers: trackers, OfferURL: api.WithPass(home+api.PathOffer, pass), WebSeed: home + path(v.StreamURL), Latency: firstFrame() / requestsToFrame, Log: slog.Default(),
-		Terms: sharing.Now().Terms(), LeastViewers: pod.SwarmViewers,
+		Siblings: openSiblings, Terms: sharing.Now().Terms(), LeastViewers: pod.SwarmViewers,
 	}
 }
 

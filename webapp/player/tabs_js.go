@@ -52,15 +52,16 @@ func claim(ctx context.Context, video magnet.InfoHash) (release func(), err erro
 	}
 }
 
-// channel is how the tabs of one video talk: those without the engine ask, with "ask",
-// how the swarm is, and the one with it tells (share.go).
+// channel is how tabs talk.
 type channel struct {
 	js        js.Value // BroadcastChannel
 	onMessage js.Func
 }
 
-func openChannel(video magnet.InfoHash, f func(text string)) *channel {
-	c := &channel{js: js.Global().Get("BroadcastChannel").New(piecestore.LockName(video))}
+var _ swarm.Siblings = (*channel)(nil)
+
+func openChannel(name string, f func(text string)) *channel {
+	c := &channel{js: js.Global().Get("BroadcastChannel").New(name)}
 	c.onMessage = js.FuncOf(func(_ js.Value, args []js.Value) any {
 		if data := args[0].Get("data"); data.Type() == js.TypeString {
 			f(data.String())
@@ -71,19 +72,35 @@ func openChannel(video magnet.InfoHash, f func(text string)) *channel {
 	return c
 }
 
-func (c *channel) say(text string) { c.js.Call("postMessage", text) }
+// Say tells all tabs, and what else has opened it in this one.
+func (c *channel) Say(text []byte) { c.js.Call("postMessage", string(text)) }
 
-func (c *channel) close() {
+// Close ends what Say and f do.
+func (c *channel) Close() {
 	c.js.Set("onmessage", js.Null())
 	c.js.Call("close")
 	c.onMessage.Release()
 }
 
+// openSiblings opens the channel of all engines of this browser, whatever their videos.
+func openSiblings(heard func(text []byte)) swarm.Siblings {
+	if js.Global().Get("BroadcastChannel").IsUndefined() {
+		return nil
+	}
+	return openChannel("kinopod-upload", func(text string) { heard([]byte(text)) })
+}
+
+// Of one video, tabs without the engine say ask, and the one with it tells how the swarm
+// is (share.go).
 const ask = "ask"
+
+func openVideo(video magnet.InfoHash, f func(text string)) *channel {
+	return openChannel(piecestore.LockName(video), f)
+}
 
 // follow tells the watchers of s what the tab with the engine says, until ctx ends.
 func (p *player) follow(ctx context.Context, s *showing) {
-	c := openChannel(s.video.Renditions[0].InfoHash, func(text string) {
+	c := openVideo(s.video.Renditions[0].InfoHash, func(text string) {
 		stats, err := readShared([]byte(text))
 		if err != nil || ctx.Err() != nil {
 			return
@@ -96,11 +113,11 @@ func (p *player) follow(ctx context.Context, s *showing) {
 			f(stats)
 		}
 	})
-	defer c.close()
+	defer c.Close()
 	ticker := time.NewTicker(askEvery)
 	defer ticker.Stop()
 	for {
-		c.say(ask)
+		c.Say([]byte(ask))
 		select {
 		case <-ctx.Done():
 			return
@@ -117,7 +134,7 @@ type teller struct {
 
 func newTeller(video magnet.InfoHash) *teller {
 	t := &teller{}
-	t.channel = openChannel(video, func(text string) {
+	t.channel = openVideo(video, func(text string) {
 		if text == ask {
 			t.asked = time.Now()
 		}
@@ -133,6 +150,6 @@ func (t *teller) tell(s swarm.Stats) {
 			slog.Error("tell other tabs", "err", err)
 			return
 		}
-		t.say(string(b))
+		t.Say(b)
 	}
 }

@@ -32,6 +32,10 @@ type Config struct {
 	// for a guess.
 	Latency time.Duration
 
+	// Siblings joins the other engines of this viewer and has heard called with what they
+	// say, from any goroutine; nil, or a nil result: there are none.
+	Siblings func(heard func(text []byte)) Siblings
+
 	Terms        Terms // at first
 	LeastViewers int   // how many have to watch, this one too, until WebRTC connections are made
 
@@ -87,9 +91,10 @@ type Engine struct {
 	mixed        map[int]bool // pieces that were wrong when two sources brought them
 	met          time.Time    // when a viewer first said what it has; zero for not yet
 	budget       allowance    // where terms have an upload rate
-	pace         float64      // bytes that viewers may be asked for within window, see earn
-	paceBehind   float64      // and behind the head
-	changed      bool         // schedule has something to do
+	home         family
+	pace         float64 // bytes that viewers may be asked for within window, see earn
+	paceBehind   float64 // and behind the head
+	changed      bool    // schedule has something to do
 	lastSchedule time.Time
 }
 
@@ -148,6 +153,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer e.stop()
 	e.now = time.Now()
 	e.joined = e.now
+	e.meetSiblings()
 	if e.opening {
 		go func() {
 			pieces := e.cfg.Kept()
@@ -202,6 +208,7 @@ func (e *Engine) onTick() {
 	e.up.tick(tick)
 	e.earn()
 	e.tickKept()
+	e.tickSiblings()
 	for p := range e.peers {
 		p.tick()
 	}
@@ -221,6 +228,7 @@ func (e *Engine) stop() {
 	for _, tr := range e.trackers {
 		tr.stop()
 	}
+	e.leaveSiblings()
 	e.web.stop(e)
 	for p := range e.peers {
 		p.conn.Close()

@@ -11,7 +11,7 @@ import (
 type Terms struct {
 	Company    Company
 	NoUpload   bool  // gives nothing to others
-	UploadRate int64 // bytes a second to all peers, with what carries them (see onWire); 0 is no limit
+	UploadRate int64 // bytes a second to all peers, of all siblings together, with what carries them (see onWire); 0 is no limit
 }
 
 // Company says whether others may learn of this viewer.
@@ -49,6 +49,7 @@ func (e *Engine) agree(t Terms) {
 			}
 		}
 	}
+	e.sayNeed()
 	e.changed = true
 }
 

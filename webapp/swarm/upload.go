@@ -113,7 +113,8 @@ func (e *Engine) share() {
 			return
 		}
 		n := onWire(wire.PieceHeader + int64(next.uploads[0].Length))
-		if e.budget.fill(e.now, float64(e.terms.UploadRate), n); !e.budget.take(n) {
+		if e.budget.fill(e.now, e.uploadRate(), n); !e.budget.take(n) {
+			e.blockWaits()
 			return // the next tick
 		}
 		next.serve()
