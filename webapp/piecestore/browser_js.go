@@ -22,6 +22,7 @@ const openTime = 3 * time.Second
 // none it keeps in memory what was used last.
 type Browser struct {
 	video       string
+	chosen      int64 // bytes that the viewer lets all videos take; 0 for what suits the disk
 	pieceLength int
 	size        func(i int) int
 	memory      *cache
@@ -42,7 +43,7 @@ var _ Store = (*Browser)(nil)
 // store of a video may be open in all tabs: the caller holds its lock (LockName).
 func NewBrowser(video magnet.InfoHash, worker string, most int64) *Browser {
 	b := &Browser{
-		video: video.String(), memory: newCache(memoryMost), worker: js.Null(), reads: map[int][]func(Chunk, error){},
+		video: video.String(), chosen: most, memory: newCache(memoryMost), worker: js.Null(), reads: map[int][]func(Chunk, error){},
 		opened: make(chan []byte, 1), closed: make(chan struct{}),
 	}
 	storage := js.Global().Get("navigator").Get("storage")
@@ -55,7 +56,7 @@ func NewBrowser(video magnet.InfoHash, worker string, most int64) *Browser {
 	b.onError = js.FuncOf(func(js.Value, []js.Value) any { b.message(js.ValueOf(map[string]any{"op": "none"})); return nil })
 	b.worker.Set("onmessage", b.onMessage)
 	b.worker.Set("onerror", b.onError)
-	b.worker.Call("postMessage", map[string]any{"op": "open", "video": b.video, "most": float64(most)})
+	b.worker.Call("postMessage", map[string]any{"op": "open", "video": b.video})
 	return b
 }
 
@@ -144,6 +145,8 @@ func (b *Browser) message(m js.Value) {
 	switch m.Get("op").String() {
 	case "opened":
 		b.opened <- FromJS(m.Get("index")).Bytes()
+	case "quota": // also of a store that is closed: its worker waits for the answer
+		b.worker.Call("postMessage", map[string]any{"op": "most", "most": float64(mostBytes(b.chosen, int64(m.Get("quota").Float())))})
 	case "none":
 		if b.worker.Truthy() && b.shelf == nil {
 			close(b.opened)

@@ -2,8 +2,10 @@
 // page (browser_js.go). Sync access handles, the fast way, exist in workers only. What is
 // in the files is for the page to say (piecestore.go, shelf.go).
 //
-// Messages: {op: 'open', video, most} comes first and is answered {op: 'opened', index},
-// or {op: 'none'} where there is no disk. {op: 'write', piece, at, bytes, entryAt, entry}
+// Messages: {op: 'open', video} comes first and is answered {op: 'opened', index}, or
+// {op: 'none'} where there is no disk. {op: 'quota', quota} follows, with the bytes that the
+// browser allows, and is answered {op: 'most', most}: the bytes that all videos may take.
+// What came meanwhile is done after that. {op: 'write', piece, at, bytes, entryAt, entry}
 // writes a piece, then its entry of the index, and is answered {op: 'written', piece}, or
 // {op: 'full', piece} where the file may not grow so far, or {op: 'failed', piece}.
 // {op: 'read', piece, at, length} is answered {op: 'bytes', piece, bytes} with bytes
@@ -11,14 +13,13 @@
 'use strict';
 const folder = 'kinopod-videos';
 const lockOf = (video) => `kinopod-video/${video}`; // LockName in worker.go
-const usual = 2 * 2 ** 30; // bytes that all videos may take, but for
-const share = 0.2; // of what the browser allows
 const step = 64 * 2 ** 20; // by which room is looked for
 const watchedAt = 8; // in an index: the time it was watched last
 
 let videos = null; // directory of all videos
 let name = '';
-let most = 0;
+let most = 0; // bytes that all videos may take
+let tellMost = null; // takes the answer to 'quota'
 let pieces = null; // sync access handles
 let index = null;
 let length = 0; // bytes of "pieces"
@@ -38,7 +39,9 @@ async function open(m) {
   index.read(bytes, { at: 0 });
   postMessage({ op: 'opened', index: bytes }, [bytes.buffer]);
   const { quota = 0 } = await navigator.storage.estimate();
-  most = m.most || Math.min(usual, quota * share);
+  const told = new Promise((resolve) => { tellMost = resolve; });
+  postMessage({ op: 'quota', quota });
+  most = await told;
   await findRoom(0).catch(() => {}); // the cap may be lower than it was
 }
 
@@ -149,6 +152,7 @@ async function take(m) {
 
 let last = Promise.resolve(); // one after the other
 onmessage = ({ data: m }) => {
+  if (m.op === 'most') return tellMost(m.most);
   last = last.then(() => take(m)).catch((err) => {
     if (m.op !== 'open') return;
     console.warn('pieces stay in memory:', String(err));
