@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kinopod/build/browser"
+	"kinopod/pod/config"
 	"kinopod/pod/podtest"
 	"kinopod/shared/api"
 	"kinopod/shared/magnet"
@@ -66,7 +67,7 @@ func atTracker(t *testing.T, p *podtest.Pod, ih magnet.InfoHash) int {
 func TestNobodySeesAViewerWhoWasNotTold(t *testing.T) {
 	t.Parallel()
 	p := podtest.Start(t)
-	v, _ := p.User(t, "anna", api.RoleUser).Film(t, long) // nobody has it whole: those who have are not introduced to each other
+	v, _ := p.User(t, "anna", api.RoleUser).Film(t, longer) // nobody has it whole: those who have are not introduced to each other
 	ih, address := v.Renditions[0].InfoHash, p.URL+api.WatchPath(v.ID)
 	first := withLine(t, viewer(t), "", address)
 	podtest.Eventually(t, "the first is at the tracker", func() bool { return atTracker(t, p, ih) >= 2 })
@@ -218,8 +219,35 @@ func TestUploadCapOfTwoTabs(t *testing.T) {
 	}
 }
 
+// Where fewer watch than the pod thinks worth it, nothing goes by WebRTC; one more, and all
+// are connected.
+func TestTooFewViewersStayOnHTTP(t *testing.T) {
+	t.Parallel()
+	p := podtest.Start(t, func(c *config.Config) { c.SwarmViewers = 3 })
+	v, _ := p.User(t, "anna", api.RoleUser).Film(t, longer)
+	ih, address := v.Renditions[0].InfoHash, p.URL+api.WatchPath(v.ID)
+	var all []*browser.Page
+	for range 2 {
+		all = append(all, withLine(t, viewer(t), "", address))
+	}
+	podtest.Eventually(t, "two are at the tracker", func() bool { return atTracker(t, p, ih) >= 3 }) // and the pod
+	for _, page := range all {
+		must(t, page.Until(patience, engineAnswers))
+	}
+	time.Sleep(5 * time.Second) // for what should not come
+	for i, page := range all {
+		if n := value[int](t, page, `conns.length`); n != 0 {
+			t.Errorf("viewer %d of two made %d connections", i, n)
+		}
+	}
+	all = append(all, withLine(t, viewer(t), "", address))
+	for _, page := range all {
+		must(t, page.Until(patience, `connected() > 0`))
+	}
+}
+
 // What the panel tells is within 3 % of what the browser counts: what was given, and what
-// all took on the line. What it says that the pod saved is what the pod did not send.
+// all took on the line, also of who gave or got no more than receipts, once all has come. What it says that the pod saved is what the pod did not send.
 func TestThePanelTellsWhatWasCarried(t *testing.T) {
 	t.Parallel()
 	p := podtest.Start(t)
@@ -236,8 +264,8 @@ func TestThePanelTellsWhatWasCarried(t *testing.T) {
 		name string
 		near string
 	}{
-		{first, "first", `near("given-bytes", c.sent) && near("sent-bytes", c.up)`},
-		{second, "second", fmt.Sprintf(`shown("saved-bytes") === %d && near("received-bytes", c.down)`, len(film))},
+		{first, "first", `near("given-bytes", c.sent) && near("sent-bytes", c.up) && near("received-bytes", c.down)`},
+		{second, "second", fmt.Sprintf(`shown("saved-bytes") === %d && near("received-bytes", c.down) && near("sent-bytes", c.up)`, len(film))},
 	} {
 		value[bool](t, page.Page, `document.getElementById("swarm-panel").scrollIntoView(), window.near = (id, n) => n > 0 && Math.abs(shown(id) / n - 1) <= 0.03, true`)
 		err := page.Until(patience, `channels().then(c => `+page.near+`)`)

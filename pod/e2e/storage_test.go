@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"fmt"
+	"regexp"
+	"strconv"
 	"testing"
 	"time"
 
@@ -90,6 +92,46 @@ func TestAReloadKeepsWhatIsThere(t *testing.T) {
 	})()`
 	if got := int(value[float64](t, page, came)); got < length*9/10 || got > 2*length {
 		t.Errorf("the pod gave %d bytes for a piece of %d", got, length)
+	}
+}
+
+// byStream is how many bytes of films the pod has sent by HTTP.
+func byStream(t *testing.T, p *podtest.Pod) (n int64) {
+	t.Helper()
+	m := regexp.MustCompile(`kinopod_sent_bytes_total\{source="stream"\} (\S+)`).FindStringSubmatch(fetched(t, "http://"+p.AdminAddr().String()+"/metrics"))
+	if m == nil {
+		t.Fatal("the pod does not count what it sends")
+	}
+	f, err := strconv.ParseFloat(m[1], 64)
+	must(t, err)
+	return int64(f)
+}
+
+// A reload in the middle of a film costs no more than what had not come, and what the
+// player takes by plain HTTP until the app is there.
+func TestAReloadInTheMiddle(t *testing.T) {
+	t.Parallel()
+	p := podtest.Start(t)
+	v, film := p.User(t, "anna", api.RoleUser).Film(t, podtest.Sample{MIME: podtest.MP4.MIME, Length: 40 * time.Second, Width: 320, Height: 180, Bitrate: 2_000_000})
+	size, infoHash := int64(len(film)), torrentOf(t, v).InfoHash.String()
+	page := viewer(t)
+	must(t, page.Open(p.URL+api.WatchPath(v.ID)))
+	must(t, page.Until(patience, fmt.Sprintf(`(%s).then(d => d["%s"] >= %d)`, onDisk, infoHash, size/2)))
+	kept := value[map[string]int64](t, page, onDisk)[infoHash]
+	must(t, page.Open("about:blank"))
+	before := byStream(t, p)
+	must(t, page.Open(p.URL+api.WatchPath(v.ID)))
+	must(t, page.Until(patience, `document.querySelector("video")?.currentTime > 1 && /This device\s+[1-9]/.test(document.body.innerText)`))
+	must(t, page.Until(patience, skipTo(36)))
+	must(t, page.Until(patience, `window.seen.ended`))
+	whole(t, page)
+	const plain = 2 << 20 // its first answer, and what is on its way when it is ended
+	again := byStream(t, p) - before
+	if t.Logf("%d of %d bytes were there; %d came after the reload", kept, size, again); kept > size*9/10 || again > size-kept+plain {
+		t.Errorf("%d of %d bytes were there, and %d came after the reload", kept, size, again)
+	}
+	if n := value[int](t, page, `window.seen.errors`); n != 0 {
+		t.Errorf("%d errors of the player", n)
 	}
 }
 
@@ -199,9 +241,7 @@ func TestTheNetworkGoesAway(t *testing.T) {
 	p := podtest.Start(t)
 	// So long that not all of it has come by plain HTTP before the app is there: the page
 	// of a busy machine has no time to hold it back.
-	sample := long
-	sample.Length = 2 * time.Minute
-	v, _ := p.User(t, "anna", api.RoleUser).Film(t, sample)
+	v, _ := p.User(t, "anna", api.RoleUser).Film(t, longer)
 	page := viewer(t)
 	must(t, page.Throttle(350_000, 20*time.Millisecond))
 	must(t, page.Open(p.URL+api.WatchPath(v.ID)))

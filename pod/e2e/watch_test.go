@@ -154,6 +154,9 @@ func value[T any](t testing.TB, p browser.Tab, expression string) T {
 // long is a film that is still playing when the app is there, on a slow machine too.
 var long = podtest.Sample{MIME: podtest.MP4.MIME, Length: 40 * time.Second, Width: 320, Height: 180, Bitrate: 1_000_000}
 
+// longer is a film that nobody has whole while a test of its beginning runs.
+var longer = podtest.Sample{MIME: long.MIME, Length: 2 * time.Minute, Width: long.Width, Height: long.Height, Bitrate: long.Bitrate}
+
 // skipTo is the expression that has the player go on from a second.
 func skipTo(second int) string {
 	return fmt.Sprintf(`(() => { const v = document.querySelector("video"); v.currentTime = %d; return true })()`, second)
