@@ -28,10 +28,12 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"syscall"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	// timeout sends SIGTERM, and what was started has to end then, too.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, benchmarks, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
