@@ -105,6 +105,10 @@ func startOf(ctx context.Context, b *browser.Browser, file string, road shape, r
 	}
 	all := newComparison(names, 0, visitFigures...)
 	browsers := func() []int { return descendants(os.Getpid(), slices.Concat(ours.servers, others.servers)...) }
+	// What a browser that has just started pays for its first film is nobody's.
+	if _, err := visitOnce(b, others, pages[0].url, false, browsers, others.servers, false); err != nil {
+		return fmt.Errorf("warm up: %w", err)
+	}
 	for range rounds {
 		for i, w := range pages {
 			v, err := visitOnce(b, w.side, w.url, w.again, browsers, w.servers, trace)
@@ -133,7 +137,7 @@ func bigFilm(ctx context.Context, dir string, seconds int, megabits float64) (st
 
 func median(x []float64) float64 {
 	s := slices.Sorted(slices.Values(x))
-	return s[len(s)/2]
+	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }
 
 // visit is what one look at a page came to.
