@@ -1,12 +1,14 @@
 package swarm
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"kinopod/shared/announce"
 	"kinopod/shared/wire"
 	"kinopod/webapp/piecestore"
 )
@@ -32,9 +34,10 @@ const (
 type peer struct {
 	e        *Engine
 	conn     Conn
-	offered  bool // the connection began with our offer
-	answered bool // the offer was, ours or the peer's
-	doubted  bool // it should have opened long ago, and new offers were made
+	offered  bool             // the connection began with our offer
+	offer    announce.OfferID // of the connection, on both sides; zero where it did not go by a tracker
+	answered bool             // the offer was, ours or the peer's
+	doubted  bool             // it should have opened long ago, and new offers were made
 	since    time.Time
 	in       stream
 	closed   bool
@@ -205,16 +208,13 @@ func (p *peer) handshake(h wire.Handshake) error {
 		return errSelf
 	}
 	for o := range e.peers {
-		// Two connections to one peer: both sides keep the one that the lower id offered.
 		if o == p || !o.known || o.id != h.PeerID {
 			continue
 		}
-		lower := string(e.id[:]) < string(h.PeerID[:])
-		if p.offered == lower && o.offered != lower {
-			o.close(errSelf)
-		} else {
+		if !p.keptRather(o) {
 			return errSelf
 		}
+		o.close(errSelf)
 	}
 	p.known, p.id, p.fast = true, h.PeerID, h.Fast
 	p.pod = h.PeerID == e.podID || h.PeerID.Seeder()
@@ -233,6 +233,16 @@ func (p *peer) handshake(h wire.Handshake) error {
 	}
 	e.changed = true
 	return nil
+}
+
+// keptRather says whether p is kept of two connections to o's peer. Both sides see them open
+// in any order, and keep the same: that which the lower peer id offered, or with the lower
+// offer id.
+func (p *peer) keptRather(o *peer) bool {
+	if p.offered != o.offered {
+		return p.offered == (bytes.Compare(p.e.id[:], o.id[:]) < 0)
+	}
+	return bytes.Compare(p.offer[:], o.offer[:]) < 0
 }
 
 // tellExtensions says what can be asked for beyond BEP 3; what is said later replaces it.

@@ -3,11 +3,13 @@ package swarm
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"kinopod/shared/announce"
 	"kinopod/shared/wire"
 	"kinopod/webapp/piecestore"
 )
@@ -343,6 +345,42 @@ func TestAConnectionThatDoesNotOpen(t *testing.T) {
 			t.Errorf("the first met %d of 2 viewers, the second %d", viewersOf(t, first), viewersOf(t, second))
 		}
 	})
+}
+
+// Where several connections between two open, both keep the same one, in whatever order each
+// sees them open.
+func TestOneConnectionOfSeveral(t *testing.T) {
+	for seed := range uint64(40) {
+		synctest.Test(t, func(t *testing.T) {
+			w, r := newWorld(t, mib, piece), rand.New(rand.NewPCG(seed, 0))
+			var ends [2]*Engine
+			for i := range ends {
+				ends[i] = w.engine(func(c *Config) { c.Trackers, c.WebSeed = nil, "" })
+			}
+			lines := 2 + r.IntN(3)
+			for i := range lines {
+				from := r.IntN(2)
+				a, b := ends[from], ends[1-from]
+				offer := announce.OfferID{byte(r.Uint32()), byte(i)}
+				d := func() time.Duration { return time.Duration(r.IntN(1000)) * time.Millisecond }
+				lateA, lateB, openA, openB := d(), d(), d(), d()
+				a.box.post(func() {
+					p := a.newPeer(true, func(p *peer, sdp string) {
+						b.box.post(func() {
+							b.newPeer(false, func(_ *peer, sdp string) { a.box.post(func() { p.conn.Accept(sdp) }) }, func(on ConnEvents) Conn {
+								return b.cfg.Network.Answer(sdp, w.late(on, openB, lateB))
+							}).offer = offer
+						})
+					}, func(on ConnEvents) Conn { return a.cfg.Network.Offer(true, w.late(on, openA, lateA)) })
+					p.offer = offer
+				})
+			}
+			time.Sleep(10 * time.Second)
+			if n, m := viewersOf(t, ends[0]), viewersOf(t, ends[1]); n != 1 || m != 1 {
+				t.Errorf("of %d connections (seed %d) one has %d, the other %d", lines, seed, n, m)
+			}
+		})
+	}
 }
 
 // Who met some, but nobody who is ahead, looks for others soon.

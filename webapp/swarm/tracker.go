@@ -194,6 +194,7 @@ func (tr *tracker) described(r *round, p *peer, sdp string) {
 	}
 	var id announce.OfferID
 	_, _ = rand.Read(id[:])
+	p.offer = id
 	r.offers = append(r.offers, announce.Offer{Offer: announce.Description{Type: "offer", SDP: sdp}, OfferID: id})
 	tr.pending[id] = p
 	if len(r.offers) == r.want {
@@ -349,7 +350,7 @@ func (tr *tracker) offered(r announce.Received) {
 			Answer: announce.Description{Type: "answer", SDP: sdp},
 		})
 	}, func(on ConnEvents) Conn { return e.cfg.Network.Answer(r.Offer.SDP, on) })
-	p.answered = true
+	p.offer, p.answered = offerID, true
 }
 
 // tryAgain has new offers made: a connection that both sides wanted does not open.

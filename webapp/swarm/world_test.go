@@ -285,6 +285,23 @@ func (n *memNetwork) Answer(offer string, on ConnEvents) Conn {
 	return l
 }
 
+// late is on, told that the connection is open after one time more, and what comes through it
+// after another.
+func (w *world) late(on ConnEvents, opens, comes time.Duration) ConnEvents {
+	opened, came := w.queue(), w.queue()
+	later := func(q *queue, d time.Duration, f func()) {
+		due := time.Now().Add(d)
+		q.box.post(func() { time.Sleep(time.Until(due)); f() })
+	}
+	return ConnEvents{
+		Described: on.Described,
+		Open:      func() { later(opened, opens, on.Open) },
+		Message:   func(c piecestore.Chunk) { later(came, comes, func() { on.Message(c) }) },
+		Low:       on.Low,
+		Closed:    func(err error) { later(came, comes, func() { on.Closed(err) }) },
+	}
+}
+
 func (l *line) Accept(answer string) {
 	l.w.mu.Lock()
 	l.peer = l.w.nodes[answer]
