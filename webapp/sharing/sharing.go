@@ -4,7 +4,7 @@
 //
 // What the viewer chose is kept in this browser, also for who is not logged in. The boot
 // script (static/boot.js) holds it, because it tells the viewer before this program is
-// there: what stands in the element TellID, once that was in sight for two seconds or was
+// there: what stands in the element TellID, once that was in sight for a second or was
 // answered.
 package sharing
 

@@ -29,7 +29,7 @@
   // tells of them first. It has told once it was in sight for a while, or was answered.
 
   const sharingKey = "kinopod-sharing";
-  const toldAfter = 2000; // ms in sight
+  const toldAfter = 1000; // ms in sight
   const goneAfter = 20000; // ms in sight; the panel says the same
   const look = 250; // ms
   let sharing = "{}";
@@ -252,11 +252,16 @@
   let firstFrame = 0; // ms that it took; 0 for not yet
   document.addEventListener("loadstart", () => ((began = performance.now()), (firstFrame = 0)), true);
   document.addEventListener("loadeddata", () => (firstFrame ||= performance.now() - began), true);
+  const enough = () => Math.min(mostAhead, Math.max(leastAhead, (perFrame * firstFrame) / 1000, (mostAhead * (performance.now() - began)) / (2 * patience)));
+  // While the app starts, nothing of the film gets through the page: it has enough before.
+  const furnished = async () => {
+    const video = film();
+    const end = performance.now() + patience / 2;
+    while (video && !video.paused && !video.ended && hasAhead(video) < enough() && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 50));
+  };
   const hold = (port) => {
     const video = film();
-    const late = (performance.now() - began) / (2 * patience);
-    const enough = Math.min(mostAhead, Math.max(leastAhead, (perFrame * firstFrame) / 1000, mostAhead * late));
-    const spare = video ? hasAhead(video) - enough : 0;
+    const spare = video ? hasAhead(video) - enough() : 0;
     if (!(spare > 0) || video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA || root.dataset.app === "failed") return port.postMessage(0);
     port.postMessage((spare * 1000) / Math.max(1, video.playbackRate));
     setTimeout(() => hold(port), 50);
@@ -313,6 +318,8 @@
     const go = new Go();
     const { instance } = await WebAssembly.instantiateStreaming(fetch(self.wasm), go.importObject);
     performance.mark("kinopod-compiled");
+    await furnished();
+    performance.mark("kinopod-furnished");
     await go.run(instance);
     throw new Error("the program ended");
   };
