@@ -247,7 +247,8 @@ func TestTooFewViewersStayOnHTTP(t *testing.T) {
 }
 
 // What the panel tells is within 3 % of what the browser counts: what was given, and what
-// all took on the line, also of who gave or got no more than receipts, once all has come. What it says that the pod saved is what the pod did not send.
+// all took on the line, also of who gave or got no more than receipts, once all has come. What
+// it says that the pod saved is what the pod did not send.
 func TestThePanelTellsWhatWasCarried(t *testing.T) {
 	t.Parallel()
 	p := podtest.Start(t)

@@ -7,12 +7,12 @@ import (
 	"github.com/maxence-charriere/go-app/v9/pkg/app"
 )
 
-// surface is a canvas that is drawn in the browser's animation frames, and only when
-// something asked for it and it can be seen. Beside a film each frame costs: what the
-// viewer does is drawn at once, what comes of itself when it can wait no longer.
+// surface is a canvas that is drawn only when something asked for it and it can be seen. Beside
+// a film each frame costs: what the viewer does is drawn in the next one, what comes of itself
+// together with the rest of the page that does (refresh).
 type surface struct {
 	id      string
-	every   int // ms between two frames of what can wait
+	every   time.Duration // at least, between two drawings of what comes of itself
 	draw    func(s *surface)
 	palette palette
 	width   int // device pixels
@@ -21,13 +21,12 @@ type surface struct {
 
 	canvas, context app.Value
 	frame, resized  app.Func
-	step            app.Func // asks for the frame that can wait
 	sight           sight
 	observer        app.Value
 	themed          func()
 	pending         bool
-	pendingID       int // of the frame that was asked for
-	timer           int // until the next is asked for; 0 for none
+	pendingID       int  // of the frame that was asked for
+	stale           bool // what is drawn is not how it is now
 	painted         time.Time
 	layers          []*layer
 }
@@ -52,11 +51,6 @@ func (s *surface) open() {
 		s.paint()
 		return nil
 	})
-	s.step = app.FuncOf(func(app.Value, []app.Value) any {
-		s.timer = 0
-		s.ask()
-		return nil
-	})
 	s.resized = app.FuncOf(func(app.Value, []app.Value) any {
 		s.fit()
 		return nil
@@ -70,7 +64,7 @@ func (s *surface) open() {
 }
 
 func (s *surface) paint() {
-	s.painted = time.Now()
+	s.painted, s.stale = time.Now(), false
 	if s.width > 0 {
 		s.draw(s)
 	}
@@ -84,29 +78,13 @@ func (s *surface) close() {
 	s.themed()
 	s.resized.Release()
 	s.sight.close()
-	if s.timer != 0 {
-		app.Window().Call("clearTimeout", s.timer)
-	}
 	if s.pending {
 		// A frame that has been asked for would call a function that is gone.
 		app.Window().Call("cancelAnimationFrame", s.pendingID)
 	}
 	s.frame.Release()
-	s.step.Release()
-	s.pending, s.timer = false, 0
+	s.pending = false
 	s.canvas, s.layers = nil, nil
-}
-
-// askLater has the surface drawn some time after the last time.
-func (s *surface) askLater() {
-	wait := s.every - int(time.Since(s.painted).Milliseconds())
-	switch {
-	case s.pending || s.timer != 0 || s.canvas == nil || !s.canvas.Truthy() || !s.sight.seen:
-	case wait <= 0:
-		s.ask()
-	default:
-		s.timer = app.Window().Call("setTimeout", s.step, wait).Int()
-	}
 }
 
 // ask has the surface drawn in the next animation frame.
@@ -114,12 +92,15 @@ func (s *surface) ask() {
 	if s.pending || s.canvas == nil || !s.canvas.Truthy() || !s.sight.seen {
 		return
 	}
-	if s.timer != 0 {
-		app.Window().Call("clearTimeout", s.timer)
-		s.timer = 0
-	}
 	s.pending = true
 	s.pendingID = app.Window().Call("requestAnimationFrame", s.frame).Int()
+}
+
+// refresh draws what is stale.
+func (s *surface) refresh() {
+	if s.stale && !s.pending && s.canvas != nil && s.canvas.Truthy() && s.sight.seen && time.Since(s.painted) >= s.every && !document().Get("hidden").Bool() {
+		s.paint()
+	}
 }
 
 // sight knows whether an element can be seen.

@@ -23,8 +23,6 @@ type panel struct {
 	known    bool // stats have come
 	plain    bool // the film plays by plain HTTP so far
 	down, up history
-	rendered time.Time
-	sampled  time.Time
 	surface  *surface
 	sight    sight
 	company  company
@@ -51,33 +49,23 @@ func (p *panel) reset() {
 	}
 }
 
-// show takes the swarm as it is now. Numbers that change four times a second cannot be
-// read: once is enough.
+// show takes the swarm as it is now, once a second.
 func (p *panel) show(s swarm.Stats) {
-	if now := time.Now(); now.Sub(p.sampled) >= time.Second {
-		p.sampled = now
-		p.down.add(s.Down)
-		p.up.add(s.Up)
+	p.down.add(s.Down)
+	p.up.add(s.Up)
+	if p.surface != nil && !slices.Equal(s.Pieces, p.stats.Pieces) {
+		p.surface.stale = true
 	}
-	redraw := !slices.Equal(s.Pieces, p.stats.Pieces)
 	p.stats, p.known = s, true
-	if redraw && p.surface != nil {
-		p.surface.askLater()
+	if p.sight.seen {
+		p.Update()
 	}
-	if p.sight.seen && time.Since(p.rendered) >= time.Second {
-		p.render()
-	}
-}
-
-func (p *panel) render() {
-	p.rendered = time.Now()
-	p.Update()
 }
 
 // OnMount implements app.Mounter.
 func (p *panel) OnMount(app.Context) {
-	p.sight.open(element("swarm-panel"), p.render)
-	p.surface = &surface{id: "swarm-pieces", draw: p.draw, every: 2000}
+	p.sight.open(element("swarm-panel"), p.Update)
+	p.surface = &surface{id: "swarm-pieces", draw: p.draw, every: 1500 * time.Millisecond}
 	p.surface.open()
 }
 
@@ -90,7 +78,7 @@ func (p *panel) OnDismount() {
 	}
 }
 
-// draw is called in an animation frame.
+// draw draws one cell for one or more pieces.
 func (p *panel) draw(f *surface) {
 	f.context.Call("clearRect", 0, 0, f.width, f.height)
 	n := len(p.stats.Pieces)

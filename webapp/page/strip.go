@@ -5,7 +5,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/maxence-charriere/go-app/v9/pkg/app"
 
@@ -25,7 +24,6 @@ type strip struct {
 	cells    []cell
 	pointed  float64 // 0..1, where the pointer is; negative if it is not here
 	focused  bool
-	rendered time.Time // when the text was last brought up to date
 }
 
 // Sizes in CSS pixels.
@@ -51,14 +49,11 @@ func (s *strip) show(stats swarm.Stats, duration float64) {
 	if !changed || s.surface == nil {
 		return
 	}
-	s.surface.askLater()
+	s.surface.stale = true
 	if s.pointed >= 0 || s.focused {
 		s.point(s.at())
 	}
-	if time.Since(s.rendered) >= time.Second {
-		s.rendered = time.Now()
-		s.Update()
-	}
+	s.Update()
 }
 
 // notePlain notes which pieces the player had without the engine: what it has buffered
@@ -94,9 +89,7 @@ func taken(s swarm.Stats) int64 { return s.FromWebSeed + s.FromPod + s.FromViewe
 
 // OnMount implements app.Mounter.
 func (s *strip) OnMount(app.Context) {
-	// Beside the film, which has its own frames: each one more costs this device about
-	// as much as what it takes to fetch the film.
-	s.surface = &surface{id: "swarm-strip", draw: s.draw, every: 1000}
+	s.surface = &surface{id: "swarm-strip", draw: s.draw}
 	s.surface.open()
 }
 

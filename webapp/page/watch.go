@@ -164,14 +164,24 @@ func (w *watch) play() {
 		}
 		player.Place(playerPlace)
 		player.Show(w.video.Value)
+		var told time.Time
 		w.stop = player.Watch(func(s swarm.Stats) {
-			// Not Dispatch: that would render the whole page four times a second.
+			if time.Since(told) < tellEvery {
+				return
+			}
+			told = time.Now()
+			// Not Dispatch: that would render the whole page.
 			ctx.Dispatcher().Dispatch(app.Dispatch{Mode: app.Next, Source: ctx.Src(), Function: func(app.Context) { w.tell(s) }})
 		})
 	})
 }
 
-// tell shows the swarm as it is now.
+// tellEvery is the least time between two changes of what the page tells of the swarm: at one
+// of four reports of the player, once a second. Numbers that change more often cannot be
+// read, and each frame beside the film's own costs a device as much as fetching the film.
+const tellEvery = 900 * time.Millisecond
+
+// tell shows the swarm as it is now, all of it in one frame.
 func (w *watch) tell(s swarm.Stats) {
 	if w.stop == nil {
 		return
@@ -184,6 +194,13 @@ func (w *watch) tell(s swarm.Stats) {
 	w.strip.show(s, w.video.Value.Duration)
 	w.panel.plain = w.strip.plainOnly()
 	w.panel.show(s)
+	w.ctx.Defer(func(app.Context) {
+		for _, f := range []*surface{w.strip.surface, w.panel.surface} {
+			if f != nil {
+				f.refresh()
+			}
+		}
+	})
 }
 
 // askWhy asks the pod whether the video is still there.

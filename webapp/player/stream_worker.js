@@ -11,8 +11,9 @@
 // with a port: a stream of these bytes is wanted. beside says that another tab asks.
 //
 // After 'hold' the page (boot.js) says on the port for how many ms the film needs no
-// bytes, again and again: so long the request waits for the engine, so that other viewers
-// can answer it. A page that is busy with starting the app may say nothing for a while.
+// bytes, again and again until the worker says 'end': so long the request waits for the
+// engine, so that other viewers can answer it. A page that is busy with starting the app may
+// say nothing for a while.
 //
 // On the port of a stream the worker says 'pull' or 'cancel'; the page says 'ready'
 // once, then a Uint8Array a pull, null at the end, or a string with what went wrong. Some
@@ -82,6 +83,7 @@
       const end = (engine) => {
         waiting.delete(look);
         clearTimeout(timer);
+        port.postMessage('end');
         port.close();
         resolve(engine);
       };

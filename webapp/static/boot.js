@@ -260,11 +260,16 @@
     while (video && !video.paused && !video.ended && hasAhead(video) < enough() && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 50));
   };
   const hold = (port) => {
-    const video = film();
-    const spare = video ? hasAhead(video) - enough() : 0;
-    if (!(spare > 0) || video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA || root.dataset.app === "failed") return port.postMessage(0);
-    port.postMessage((spare * 1000) / Math.max(1, video.playbackRate));
-    setTimeout(() => hold(port), 50);
+    let timer = 0;
+    const say = () => {
+      const video = film();
+      const spare = video ? hasAhead(video) - enough() : 0;
+      if (!(spare > 0) || video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA || root.dataset.app === "failed") return port.postMessage(0);
+      port.postMessage((spare * 1000) / Math.max(1, video.playbackRate));
+      timer = setTimeout(say, 50);
+    };
+    port.onmessage = () => clearTimeout(timer); // it is held no longer
+    say();
   };
   if ("serviceWorker" in navigator) {
     navigator.serviceWorker.addEventListener("message", ({ data, ports }) => {
