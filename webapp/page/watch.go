@@ -164,24 +164,15 @@ func (w *watch) play() {
 		}
 		player.Place(playerPlace)
 		player.Show(w.video.Value)
-		var told time.Time
 		w.stop = player.Watch(func(s swarm.Stats) {
-			if time.Since(told) < tellEvery {
-				return
-			}
-			told = time.Now()
 			// Not Dispatch: that would render the whole page.
 			ctx.Dispatcher().Dispatch(app.Dispatch{Mode: app.Next, Source: ctx.Src(), Function: func(app.Context) { w.tell(s) }})
 		})
 	})
 }
 
-// tellEvery is the least time between two changes of what the page tells of the swarm: at one
-// of four reports of the player, once a second. Numbers that change more often cannot be
-// read, and each frame beside the film's own costs a device as much as fetching the film.
-const tellEvery = 900 * time.Millisecond
-
-// tell shows the swarm as it is now, all of it in one frame.
+// tell shows the swarm as it is now. What is drawn comes right after what is written: each
+// frame that the browser makes beside the film's own costs.
 func (w *watch) tell(s swarm.Stats) {
 	if w.stop == nil {
 		return

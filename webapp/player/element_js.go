@@ -27,6 +27,7 @@ type player struct {
 	showing  *showing
 	ignore   js.Func // of a refusal to play: the viewer has the controls
 	watchers map[int]func(swarm.Stats)
+	reported time.Time      // to watchers, at last; zero where one waits
 	watched  func(video.ID) // nil for nobody
 	serial   int
 }
@@ -105,13 +106,14 @@ func Leave() {
 	p.element.Call("load")
 }
 
-// Watch calls f some four times a second while a video is shown, until stop is
-// called.
+// Watch calls f once a second while a video is shown, the first time soon, until stop is
+// called. Numbers that change more often cannot be read, and each frame beside the film's own
+// costs a device as much as fetching the film.
 func Watch(f func(swarm.Stats)) (stop func()) {
 	p := one()
 	p.serial++
 	n := p.serial
-	p.watchers[n] = f
+	p.watchers[n], p.reported = f, time.Time{}
 	return func() { delete(p.watchers, n) }
 }
 
@@ -201,22 +203,32 @@ func storageMost() (n int64) {
 	return max(0, n)
 }
 
+// Times of what the engine and the watchers are told.
+const (
+	positionEvery = 250 * time.Millisecond
+	reportEvery   = time.Second - positionEvery/2 // at one of four positions
+)
+
 // report tells the engine where the player is, and the watchers how the swarm is.
 func (p *player) report(ctx context.Context, s *showing) {
-	ticker := time.NewTicker(250 * time.Millisecond)
+	p.reported = time.Time{}
+	ticker := time.NewTicker(positionEvery)
 	defer ticker.Stop()
 	others := newTeller(s.engine.InfoHash())
 	defer others.Close()
 	for {
 		p.tell(s)
-		stats, err := s.engine.Stats(ctx)
-		if err != nil {
-			return
+		if time.Since(p.reported) >= reportEvery {
+			p.reported = time.Now()
+			stats, err := s.engine.Stats(ctx)
+			if err != nil {
+				return
+			}
+			for _, f := range p.watchers {
+				f(stats)
+			}
+			others.tell(stats)
 		}
-		for _, f := range p.watchers {
-			f(stats)
-		}
-		others.tell(stats)
 		select {
 		case <-ctx.Done():
 			return

@@ -129,7 +129,7 @@ func (p *player) follow(ctx context.Context, s *showing) {
 // teller tells other tabs of the same video how the swarm is, where they ask.
 type teller struct {
 	*channel
-	asked, told time.Time
+	asked time.Time
 }
 
 func newTeller(video magnet.InfoHash) *teller {
@@ -143,8 +143,7 @@ func newTeller(video magnet.InfoHash) *teller {
 }
 
 func (t *teller) tell(s swarm.Stats) {
-	if now := time.Now(); now.Sub(t.asked) < askLasts && now.Sub(t.told) >= askEvery {
-		t.told = now
+	if time.Since(t.asked) < askLasts {
 		b, err := writeShared(s)
 		if err != nil {
 			slog.Error("tell other tabs", "err", err)

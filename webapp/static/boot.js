@@ -324,7 +324,6 @@
     const { instance } = await WebAssembly.instantiateStreaming(fetch(self.wasm), go.importObject);
     performance.mark("kinopod-compiled");
     await furnished();
-    performance.mark("kinopod-furnished");
     await go.run(instance);
     throw new Error("the program ended");
   };

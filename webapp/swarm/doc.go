@@ -55,8 +55,8 @@
 //
 // Terms say whether others may learn of this viewer, whether anything is given to them and
 // how fast: that is for all engines of the viewer together (Siblings), and who needs less
-// than its part leaves it to the others. They change while the engine runs. A viewer who is still being told is with
-// nobody, and the web seed brings what is needed within the reserve only. Where fewer
-// watch than Config.LeastViewers, the tracker is asked how many there are, and no
-// connection is made.
+// than its part leaves it to the others. They change while the engine runs. A viewer who is
+// still being told is with nobody, and the web seed brings what is needed within the reserve
+// only. Where fewer watch than Config.LeastViewers, the tracker is asked how many there are,
+// and no connection is made.
 package swarm
