@@ -19,6 +19,7 @@ type burstConn struct {
 	*net.UDPConn
 	segments segmenter
 	stun     stunAnswers
+	lanes    *lanes
 	known    map[netip.AddrPort]*net.UDPAddr // addresses seen, of the goroutine that reads
 	buffers  sync.Pool                       // of *[]byte
 	closing  chan struct{}
@@ -57,10 +58,11 @@ const (
 )
 
 // newBurstConn takes over c and starts to send, until Close.
-func newBurstConn(c *net.UDPConn) *burstConn {
+func newBurstConn(c *net.UDPConn, l *lanes) *burstConn {
 	b := &burstConn{
 		UDPConn: c,
 		stun:    newSTUNAnswers(),
+		lanes:   l,
 		known:   map[netip.AddrPort]*net.UDPAddr{},
 		closing: make(chan struct{}), ended: make(chan struct{}),
 		lines: map[netip.AddrPort]*line{},
@@ -77,10 +79,17 @@ func (c *burstConn) Close() error {
 }
 
 // ReadFrom gives the same *net.UDPAddr for the same peer: nobody changes it, and
-// two allocations a datagram are saved. It answers questions of STUN on the way.
+// two allocations a datagram are saved. On the way it answers questions of STUN, and hands
+// over what is for connections that have a lane.
 func (c *burstConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	n, from, err := c.ReadFromUDPAddrPort(b)
-	for ; err == nil && isQuestion(b[:n]); n, from, err = c.ReadFromUDPAddrPort(b) {
+	for ; err == nil; n, from, err = c.ReadFromUDPAddrPort(b) {
+		if c.lanes.take(b[:n], from) {
+			continue
+		}
+		if !isQuestion(b[:n]) {
+			break
+		}
 		if answer := c.stun.answer(b[:n], from); answer != nil {
 			_, _ = c.WriteToUDPAddrPort(answer, from)
 		}

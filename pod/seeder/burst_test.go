@@ -20,7 +20,7 @@ func bursts(t *testing.T) (*burstConn, *net.UDPConn) {
 		}
 		return c
 	}
-	ours, theirs := newBurstConn(listen()), listen()
+	ours, theirs := newBurstConn(listen(), &lanes{}), listen()
 	t.Cleanup(func() {
 		_ = ours.Close()
 		_ = theirs.Close()

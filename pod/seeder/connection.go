@@ -138,27 +138,36 @@ func (c *connection) serve(ctx context.Context, take func(*datachannel.DataChann
 }
 
 // secure shakes hands and makes sure that the other end is who made the offer.
-func (c *connection) secure(ctx context.Context, conn net.Conn) (*dtls.Conn, error) {
+func (c *connection) secure(ctx context.Context, conn net.Conn) (*secureConn, error) {
 	begin := dtls.ClientWithContext
 	if c.remote.passive {
 		begin = dtls.ServerWithContext
 	}
-	secure, err := begin(ctx, conn, c.engine.dtls)
+	below := &handshakeConn{Conn: conn}
+	handshake, err := begin(ctx, below, c.engine.dtls)
 	if err != nil {
 		return nil, err
 	}
-	certificates := secure.ConnectionState().PeerCertificates
-	if len(certificates) == 0 {
-		return nil, errors.Join(errors.New("no certificate"), secure.Close())
-	}
-	certificate, err := x509.ParseCertificate(certificates[0])
-	if err == nil && !c.remote.vouchesFor(certificate) {
-		err = errors.New("the offer names another certificate")
-	}
+	secure, err := c.trust(below, handshake)
 	if err != nil {
-		return nil, errors.Join(err, secure.Close())
+		return nil, errors.Join(err, handshake.Close())
 	}
 	return secure, nil
+}
+
+func (c *connection) trust(below *handshakeConn, handshake *dtls.Conn) (*secureConn, error) {
+	certificates := handshake.ConnectionState().PeerCertificates
+	if len(certificates) == 0 {
+		return nil, errors.New("no certificate")
+	}
+	certificate, err := x509.ParseCertificate(certificates[0])
+	if err != nil {
+		return nil, err
+	}
+	if !c.remote.vouchesFor(certificate) {
+		return nil, errors.New("the offer names another certificate")
+	}
+	return secured(below, handshake, c.engine.lanes)
 }
 
 // reliable says whether a channel keeps everything, and its order.

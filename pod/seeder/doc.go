@@ -9,7 +9,8 @@
 //
 //	Answer -> description.go: the offer is read, the answer is written
 //	          peer (peer.go): one browser, ended by stop
-//	          connection (connection.go): its ICE, DTLS and SCTP, of pion's parts
+//	          connection (connection.go): its ICE, DTLS and SCTP, of pion's parts,
+//	            but for records of DTLS with data (records.go)
 //	          session (session.go): the peer protocol on its data channel
 //	            upload.go: blocks that wait, and the pace they leave at
 //	Wanted -> native.go: BitTorrent clients may come for a torrent

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -27,6 +28,7 @@ type rtcEngine struct {
 	sockets     []*burstConn // under udp
 	tcp         ice.TCPMux
 	dtls        *dtls.Config
+	lanes       *lanes
 	fingerprint string   // of our certificate
 	candidates  []string // lines of an answer
 }
@@ -47,8 +49,10 @@ const (
 	tcpWriteBuffer    = 512 << 10 // bytes a TCP connection may be behind, datagrams beyond are dropped
 	tcpReadBuffer     = 8         // datagrams
 	tcpFirstBinding   = 10 * time.Second
-	dtlsReplayWindow  = 128 // records
 )
+
+// cipherSuite is the only one we take: every browser has it (RFC 8827, 6.5).
+const cipherSuite = dtls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
 
 // newEngine starts the muxes over l's sockets, which close ends.
 func newEngine(l *rtcListener) (*rtcEngine, error) {
@@ -72,13 +76,15 @@ func newEngine(l *rtcListener) (*rtcEngine, error) {
 	}
 
 	silent := silence{}
+	fast := &lanes{to: map[netip.AddrPort]*secureConn{}}
 	sockets, muxes := make([]*burstConn, len(l.udp)), make([]ice.UDPMux, len(l.udp))
 	for i, c := range l.udp {
-		sockets[i] = newBurstConn(c)
+		sockets[i] = newBurstConn(c, fast)
 		muxes[i] = ice.NewUDPMuxDefault(ice.UDPMuxParams{Logger: silent, UDPConn: sockets[i], Net: network})
 	}
 	return &rtcEngine{
-		net: network, networks: l.networks(), has: l.has, candidates: l.candidates, fingerprint: strings.ToUpper(sum), // RFC 8122, 5: Firefox takes no other
+		lanes: fast,
+		net:   network, networks: l.networks(), has: l.has, candidates: l.candidates, fingerprint: strings.ToUpper(sum), // RFC 8122, 5: Firefox takes no other
 		udp: ice.NewMultiUDPMuxDefault(muxes...), sockets: sockets,
 		tcp: ice.NewTCPMuxDefault(ice.TCPMuxParams{
 			Listener: l.tcp, Logger: silent, ReadBufferSize: tcpReadBuffer, WriteBufferSize: tcpWriteBuffer,
@@ -86,7 +92,8 @@ func newEngine(l *rtcListener) (*rtcEngine, error) {
 		}),
 		dtls: &dtls.Config{
 			Certificates: []tls.Certificate{certificate}, ClientAuth: dtls.RequireAnyClientCert, InsecureSkipVerify: true, // see connection.secure
-			ReplayProtectionWindow: dtlsReplayWindow, LoggerFactory: silent,
+			CipherSuites:  []dtls.CipherSuiteID{cipherSuite},
+			LoggerFactory: silent,
 			// Nobody sends media, but pion's PeerConnection wants it agreed upon.
 			SRTPProtectionProfiles: []dtls.SRTPProtectionProfile{dtls.SRTP_AEAD_AES_256_GCM, dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80},
 		},
