@@ -22,9 +22,9 @@ import (
 
 // secureConn is what SCTP speaks over: DTLS 1.2 (RFC 6347) with AES-128-GCM (RFC 5288).
 // pion shakes hands, and answers a browser that asks for the end of the handshake again;
-// what carries data is sealed and opened here, in buffers that are used again. In pion
-// each record costs a goroutine and eight allocations, which were a third of the
-// seeder's processor time (go run ./build/bench seeder -only webrtc).
+// what carries data is sealed and opened here, in buffers that are used again. pion
+// starts a goroutine for each record and allocates several times
+// (go run ./build/bench seeder -only webrtc).
 type secureConn struct {
 	below     *handshakeConn
 	handshake *dtls.Conn
@@ -163,7 +163,11 @@ func (h *handshakeConn) Read(b []byte) (int, error) {
 			}
 			return n, err
 		}
-		if n = h.take(b[:n]); n > 0 {
+		n = h.take(b[:n])
+		if c := h.up.Load(); c != nil {
+			c.move() // what came here did not come by the lane
+		}
+		if n > 0 {
 			return n, nil
 		}
 	}
@@ -188,8 +192,7 @@ func (h *handshakeConn) take(b []byte) int {
 	return kept
 }
 
-// hand hands a record up, or keeps it until somebody is there. That it came here says that
-// the browser sends from another address than the lane's.
+// hand hands a record up, or keeps it until somebody is there.
 func (h *handshakeConn) hand(r []byte) {
 	c := h.up.Load()
 	if c == nil {
@@ -202,7 +205,6 @@ func (h *handshakeConn) hand(r []byte) {
 			return
 		}
 	}
-	c.move()
 	c.deliver(r)
 }
 
@@ -230,17 +232,7 @@ func (h *handshakeConn) Write(b []byte) (int, error) {
 	return h.Conn.Write(b)
 }
 
-// datagram takes the records of a datagram that came in by the fast lane. It never waits.
-func (c *secureConn) datagram(b []byte) {
-	for size := recordSize(b); size > 0; size = recordSize(b) {
-		if b[0] == recordData || b[0] == recordAlert {
-			c.deliver(b[:size])
-		}
-		b = b[size:]
-	}
-}
-
-// deliver opens a record and has it read. What cannot be opened is as if it had not come
+// deliver opens a record and has it read; it never waits. What cannot be opened is as if it had not come
 // (RFC 6347, 4.1.2.7).
 func (c *secureConn) deliver(b []byte) {
 	kind := b[0]
@@ -458,7 +450,7 @@ func (l *lanes) take(b []byte, from netip.AddrPort) bool {
 	if c == nil {
 		return false
 	}
-	c.datagram(b)
+	c.below.take(b)
 	return true
 }
 

@@ -315,7 +315,6 @@ func FuzzRecords(f *testing.F) {
 		}
 		c.below.up.Store(c)
 		c.below.take(slices.Clone(b))
-		c.datagram(b)
 		for len(c.incoming) > 0 {
 			if r := <-c.incoming; string(r.b) != "content" {
 				t.Fatalf("%q was never sealed", r.b)
